@@ -1,0 +1,46 @@
+import {v5} from 'uuid'
+
+/** Ids are text of 1–64 letters, digits, `_`, `.`, `-`; parsed once at the edge and branded from there on. */
+export type Id<Name extends string> = string & {readonly __id: Name}
+export type UserId = Id<'User'>
+export type MachineId = Id<'Machine'>
+export type PoolId = Id<'Pool'>
+export type ServiceId = Id<'Service'>
+export type RealmId = Id<'Realm'>
+export type PackId = Id<'Pack'>
+export type BookingId = Id<'Booking'>
+export type PurchaseId = Id<'Purchase'>
+export type GrantId = Id<'Grant'>
+/** A UUID that names one wish of one caller; a repeat of the wish carries the same id. */
+export type CommandId = Id<'Command'>
+
+const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
+
+/** Checks and brands an id; null when it is none. */
+export function parseId<Name extends string>(value: unknown): Id<Name> | null {
+  return typeof value === 'string' && idPattern.test(value) ? (value as Id<Name>) : null
+}
+
+/** Brands text that this program made or read from its own log. Throws when it is no id. */
+export function idOf<Name extends string>(value: string): Id<Name> {
+  const id = parseId<Name>(value)
+  if (id === null) throw new TypeError(`not an id: ${JSON.stringify(value.slice(0, 80))}`)
+  return id
+}
+
+const namespace = 'b6f1c1f0-6a52-4d0e-9a9c-5b2f6a3f7d11'
+
+/** The same parts give the same UUID (version 5, RFC 9562), on every node and after every crash. */
+export function derivedUuid(...parts: readonly string[]): string {
+  return v5(JSON.stringify(parts), namespace)
+}
+
+/** The id of a command that follows from another fact, e.g. the release that follows a refused allocation. */
+export function derivedCommandId(...parts: readonly string[]): CommandId {
+  return derivedUuid('command', ...parts) as CommandId
+}
+
+/** Source of fresh ids; handed in by the composition root so that a simulation can seed it. */
+export interface IdSource {
+  uuid(): string
+}
