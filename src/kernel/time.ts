@@ -8,12 +8,21 @@ import {DateTime, FixedOffsetZone, IANAZone} from 'luxon'
 export type Instant = string & {readonly __brand: 'Instant'}
 
 const pattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+// RFC 3339 knows no hour 24 and no offset beyond 23:59; luxon, which reads all of ISO 8601, takes both.
+const rfc3339 = /^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/i
+const wallTime = /^\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d(:\d\d)?$/
+
+/** The last millisecond of year 9999, after which ISO text no longer sorts by time. */
+const msMax = 253_402_300_799_999
+
+function isInstantMs(ms: number): boolean {
+  return ms >= 0 && ms <= msMax
+}
 
 /** Milliseconds since the Unix epoch → instant. Throws on what no instant can say (a bug, not an input). */
 export function instantFromMs(ms: number): Instant {
-  const text = new Date(ms).toISOString()
-  if (!pattern.test(text)) throw new RangeError(`no instant for ${ms} ms`)
-  return text as Instant
+  if (!isInstantMs(ms)) throw new RangeError(`no instant for ${ms} ms`)
+  return new Date(ms).toISOString() as Instant
 }
 
 export function msOf(instant: Instant): number {
@@ -26,13 +35,11 @@ export function parseInstant(text: unknown): Instant | null {
   if (pattern.test(text)) {
     const ms = Date.parse(text)
     // Date.parse takes 2026-02-30; only a round trip proves the day exists.
-    return Number.isNaN(ms) || new Date(ms).toISOString() !== text ? null : (text as Instant)
+    return isInstantMs(ms) && new Date(ms).toISOString() === text ? (text as Instant) : null
   }
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i.test(text)) return null
+  if (!rfc3339.test(text)) return null
   const parsed = DateTime.fromISO(text, {setZone: true})
-  if (!parsed.isValid || parsed.toMillis() < 0) return null
-  const iso = new Date(parsed.toMillis()).toISOString()
-  return pattern.test(iso) ? (iso as Instant) : null
+  return parsed.isValid && isInstantMs(parsed.toMillis()) ? instantFromMs(parsed.toMillis()) : null
 }
 
 export function plusMs(instant: Instant, ms: number): Instant {
@@ -70,7 +77,7 @@ export interface Clock {
 
 /** The instants a wall time can mean in a zone: none in a DST gap, two in an overlap, else one. */
 export function instantsOfWallTime(wall: string, zone: string): readonly Instant[] {
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/.test(wall) || !isZone(zone)) return []
+  if (!wallTime.test(wall) || !isZone(zone)) return []
   const naive = DateTime.fromISO(wall, {zone: 'utc'})
   if (!naive.isValid) return []
   const found = new Set<Instant>()
@@ -78,7 +85,8 @@ export function instantsOfWallTime(wall: string, zone: string): readonly Instant
   for (const hours of [-26, -13, 0, 13, 26]) {
     const offset = naive.plus({hours}).setZone(zone).offset
     const candidate = DateTime.fromISO(wall, {zone: FixedOffsetZone.instance(offset)})
-    if (candidate.setZone(zone).offset === offset) found.add(instantFromMs(candidate.toMillis()))
+    const ms = candidate.toMillis()
+    if (isInstantMs(ms) && candidate.setZone(zone).offset === offset) found.add(instantFromMs(ms))
   }
   return [...found].sort()
 }
