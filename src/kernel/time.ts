@@ -75,6 +75,12 @@ export interface Clock {
   monotonicMs(): number
 }
 
+/** Waiting, handed in like the clock. */
+export interface Timers {
+  /** Resolves after so many milliseconds, or at once when the signal is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
 /** The instants a wall time can mean in a zone: none in a DST gap, two in an overlap, else one. */
 export function instantsOfWallTime(wall: string, zone: string): readonly Instant[] {
   if (!wallTime.test(wall) || !isZone(zone)) return []

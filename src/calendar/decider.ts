@@ -1,0 +1,245 @@
+import {accept, assertNever, refuse, type Decider, type Decision} from '../kernel/decider.ts'
+import type {BookingId, MachineId, ServiceId} from '../kernel/ids.ts'
+import {drop, emptyMap, lookUp, put, valuesOf, type PersistentMap} from '../kernel/persistent-map.ts'
+import {instantFromMs, msOf, type Instant} from '../kernel/time.ts'
+import {
+  allocationOf,
+  fitOf,
+  freeFrom,
+  occupiedUntil,
+  withAllocation,
+  type Allocation,
+  type MachineAgenda,
+  type SlotWish,
+} from './agenda.ts'
+import {calendarCategory, type CalendarEvent} from './events.ts'
+
+export type CalendarCommand =
+  | {readonly type: 'OfferMachine'; readonly machineId: MachineId; readonly services: readonly ServiceId[]}
+  | {readonly type: 'WithdrawMachine'; readonly machineId: MachineId}
+  | {readonly type: 'AllocateSlot'; readonly wish: SlotWish}
+  /** The booking needs its machine only until `end`. */
+  | {readonly type: 'ShortenAllocation'; readonly bookingId: BookingId; readonly end: Instant}
+  | {readonly type: 'FailOverAllocation'; readonly bookingId: BookingId; readonly fromMachineId: MachineId}
+
+export type CalendarRefusal =
+  /** `until`: the earliest start at or after the wished one at which a machine of the pool is free. */
+  | {readonly type: 'SlotTaken'; readonly until: Instant}
+  | {readonly type: 'NoMachineServes'; readonly serviceId: ServiceId}
+  | {readonly type: 'NoSuchAllocation'; readonly bookingId: BookingId}
+
+/**
+ * Allocations are forgotten two days after their end; booking ids whose slot was given back are remembered for one to
+ * two days. A late repeat of an allocation therefore finds its answer, and the state stays as small as what is live.
+ */
+const memoryMs = 48 * 3_600_000
+
+export interface CalendarState {
+  readonly machines: PersistentMap<MachineAgenda>
+  readonly machineOf: PersistentMap<MachineId>
+  readonly freed: PersistentMap<true>
+  readonly freedBefore: PersistentMap<true>
+  readonly freedSinceMs: number
+}
+
+export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, CalendarRefusal> = {
+  category: calendarCategory,
+  initial: {machines: emptyMap(), machineOf: emptyMap(), freed: emptyMap(), freedBefore: emptyMap(), freedSinceMs: 0},
+
+  decide(command, state, {now}) {
+    switch (command.type) {
+      case 'OfferMachine': {
+        const known = lookUp(state.machines, command.machineId)
+        const services = [...command.services].sort()
+        if (known?.offered === true && known.services.join() === services.join()) return accept()
+        return accept({type: 'MachineOffered', data: {machineId: command.machineId, services}})
+      }
+      case 'WithdrawMachine': {
+        const known = lookUp(state.machines, command.machineId)
+        if (known === undefined || !known.offered) return accept()
+        return accept({type: 'MachineWithdrawn', data: {machineId: command.machineId}})
+      }
+      case 'AllocateSlot':
+        return decideAllocation(command.wish, state, now)
+      case 'ShortenAllocation':
+        return decideShortening(command.bookingId, command.end, state, now)
+      case 'FailOverAllocation':
+        return decideFailOver(command.bookingId, command.fromMachineId, state, now)
+      default:
+        return assertNever(command)
+    }
+  },
+
+  evolve(state, event) {
+    switch (event.type) {
+      case 'MachineOffered': {
+        const {machineId, services} = event.data
+        const allocations = lookUp(state.machines, machineId)?.allocations ?? []
+        return withAgenda(state, {machineId, services, offered: true, allocations})
+      }
+      case 'MachineWithdrawn': {
+        const agenda = agendaOf(state, event.data.machineId)
+        return withAgenda(state, {...agenda, offered: false})
+      }
+      case 'SlotAllocated':
+        return withSlot(state, event.data.machineId, allocationOf(event.data), msOf(event.data.at))
+      case 'AllocationShortened':
+        return withShortened(state, event.data)
+      case 'AllocationFailedOver': {
+        const {bookingId, fromMachineId, toMachineId, at} = event.data
+        const allocation = allocationIn(state, fromMachineId, bookingId)
+        if (allocation === undefined) return state
+        return withSlot(withoutSlot(state, fromMachineId, bookingId), toMachineId, allocation, msOf(at))
+      }
+      default:
+        return assertNever(event)
+    }
+  },
+}
+
+/** The machine that holds the booking's slot; undefined when the booking has none. */
+export function machineHolding(state: CalendarState, bookingId: BookingId): MachineId | undefined {
+  return lookUp(state.machineOf, bookingId)
+}
+
+function decideAllocation(
+  wish: SlotWish,
+  state: CalendarState,
+  now: Instant,
+): Decision<CalendarEvent, CalendarRefusal> {
+  if (lookUp(state.machineOf, wish.bookingId) !== undefined || wasFreed(state, wish.bookingId)) return accept()
+  const slot = allocationOf(wish)
+  const choice = bestMachine(state, slot, null)
+  if (choice === 'none serves') return refuse({type: 'NoMachineServes', serviceId: wish.serviceId})
+  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, slot)})
+  const {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = wish
+  const data = {bookingId, userId, machineId: choice, serviceId, interval, warmUpMinutes, turnaroundMinutes, at: now}
+  return accept({type: 'SlotAllocated', data})
+}
+
+function decideShortening(
+  bookingId: BookingId,
+  end: Instant,
+  state: CalendarState,
+  now: Instant,
+): Decision<CalendarEvent, CalendarRefusal> {
+  const machineId = lookUp(state.machineOf, bookingId)
+  if (machineId === undefined) {
+    return wasFreed(state, bookingId) ? accept() : refuse({type: 'NoSuchAllocation', bookingId})
+  }
+  const allocation = allocationIn(state, machineId, bookingId)
+  if (allocation === undefined || allocation.endMs <= msOf(end)) return accept()
+  return accept({type: 'AllocationShortened', data: {bookingId, machineId, end, at: now}})
+}
+
+function decideFailOver(
+  bookingId: BookingId,
+  fromMachineId: MachineId,
+  state: CalendarState,
+  now: Instant,
+): Decision<CalendarEvent, CalendarRefusal> {
+  const machineId = lookUp(state.machineOf, bookingId)
+  const allocation = machineId === undefined ? undefined : allocationIn(state, machineId, bookingId)
+  if (machineId === undefined || allocation === undefined) return refuse({type: 'NoSuchAllocation', bookingId})
+  if (machineId !== fromMachineId) return accept()
+  const remaining = {...allocation, startMs: Math.max(allocation.startMs, msOf(now))}
+  const choice = bestMachine(state, remaining, fromMachineId)
+  if (choice === 'none serves') return refuse({type: 'NoMachineServes', serviceId: allocation.serviceId})
+  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, remaining)})
+  return accept({
+    type: 'AllocationFailedOver',
+    data: {bookingId, fromMachineId, toMachineId: choice, at: now},
+  })
+}
+
+/** Best fit: the free machine on which the slot leaves the least idle time beside it; ties go to the lowest id. */
+function bestMachine(
+  state: CalendarState,
+  slot: Allocation,
+  except: MachineId | null,
+): MachineId | 'none serves' | 'none free' {
+  let best: {machineId: MachineId; fit: number} | null = null
+  let serves = false
+  for (const agenda of valuesOf(state.machines)) {
+    if (!agenda.offered || agenda.machineId === except || !agenda.services.includes(slot.serviceId)) continue
+    serves = true
+    const fit = fitOf(agenda.allocations, slot)
+    if (fit === null) continue
+    if (best === null || fit < best.fit || (fit === best.fit && agenda.machineId < best.machineId)) {
+      best = {machineId: agenda.machineId, fit}
+    }
+  }
+  if (best !== null) return best.machineId
+  return serves ? 'none free' : 'none serves'
+}
+
+function earliestStart(state: CalendarState, slot: Allocation): Instant {
+  let earliest: Instant | null = null
+  for (const agenda of valuesOf(state.machines)) {
+    if (!agenda.offered || !agenda.services.includes(slot.serviceId)) continue
+    const free = freeFrom(agenda.allocations, slot)
+    if (earliest === null || free < earliest) earliest = free
+  }
+  return earliest ?? instantFromMs(slot.startMs)
+}
+
+function agendaOf(state: CalendarState, machineId: MachineId): MachineAgenda {
+  return lookUp(state.machines, machineId) ?? {machineId, services: [], offered: false, allocations: []}
+}
+
+function allocationIn(state: CalendarState, machineId: MachineId, bookingId: BookingId): Allocation | undefined {
+  return lookUp(state.machines, machineId)?.allocations.find(allocation => allocation.bookingId === bookingId)
+}
+
+function withAgenda(state: CalendarState, agenda: MachineAgenda): CalendarState {
+  return {...state, machines: put(state.machines, agenda.machineId, agenda)}
+}
+
+function withSlot(state: CalendarState, machineId: MachineId, added: Allocation, atMs: number): CalendarState {
+  const agenda = agendaOf(state, machineId)
+  let machineOf = put(state.machineOf, added.bookingId, machineId)
+  let forgotten = 0
+  // Ordered by start, so what has long ended stands in front.
+  for (const old of agenda.allocations) {
+    if (occupiedUntil(old) + memoryMs > atMs) break
+    machineOf = drop(machineOf, old.bookingId)
+    forgotten++
+  }
+  const allocations = withAllocation(agenda.allocations.slice(forgotten), added)
+  return {...withAgenda(state, {...agenda, allocations}), machineOf}
+}
+
+function withoutSlot(state: CalendarState, machineId: MachineId, bookingId: BookingId): CalendarState {
+  const agenda = agendaOf(state, machineId)
+  const allocations = agenda.allocations.filter(allocation => allocation.bookingId !== bookingId)
+  return {...withAgenda(state, {...agenda, allocations}), machineOf: drop(state.machineOf, bookingId)}
+}
+
+function withShortened(
+  state: CalendarState,
+  data: Extract<CalendarEvent, {type: 'AllocationShortened'}>['data'],
+): CalendarState {
+  const {bookingId, machineId} = data
+  const endMs = msOf(data.end)
+  const agenda = agendaOf(state, machineId)
+  const allocation = agenda.allocations.find(candidate => candidate.bookingId === bookingId)
+  if (allocation === undefined) return state
+  if (endMs <= allocation.startMs) return remembering(withoutSlot(state, machineId, bookingId), bookingId, data.at)
+  const allocations = agenda.allocations.map(other => (other === allocation ? {...allocation, endMs} : other))
+  return withAgenda(state, {...agenda, allocations})
+}
+
+function remembering(state: CalendarState, bookingId: BookingId, at: Instant): CalendarState {
+  const atMs = msOf(at)
+  const rotate = atMs - state.freedSinceMs > memoryMs / 2
+  return {
+    ...state,
+    freed: put(rotate ? emptyMap<true>() : state.freed, bookingId, true),
+    freedBefore: rotate ? state.freed : state.freedBefore,
+    freedSinceMs: rotate ? atMs : state.freedSinceMs,
+  }
+}
+
+function wasFreed(state: CalendarState, bookingId: BookingId): boolean {
+  return lookUp(state.freed, bookingId) !== undefined || lookUp(state.freedBefore, bookingId) !== undefined
+}

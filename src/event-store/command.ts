@@ -1,0 +1,48 @@
+import {derivedUuid, type CommandId} from '../kernel/ids.ts'
+import type {Actor} from '../kernel/messages.ts'
+import type {Clock, Timers} from '../kernel/time.ts'
+import type {EventStore} from './port.ts'
+import type {Registry} from './registry.ts'
+
+/** Who sends a command and what it belongs to; goes into the metadata of every event that follows. */
+export interface CommandMeta {
+  /** A repeat of a command carries the same id: the ids of its events derive from it. */
+  readonly commandId: CommandId
+  readonly correlationId: string
+  readonly actor: Actor
+}
+
+/** The answer to a command: what was written (nothing when it was already so), or why it was refused. */
+export type Handled<State, Event, Refusal> =
+  | {readonly ok: true; readonly events: readonly Event[]; readonly state: State; readonly commit: bigint | null}
+  | {readonly ok: false; readonly refusal: Refusal; readonly state: State}
+
+export interface HandlerParts {
+  readonly store: EventStore
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly timers: Timers
+  /** 0 ≤ x < 1, for the jitter between tries. */
+  readonly random: () => number
+}
+
+export interface HandlerLimits {
+  readonly cachedStreamsMax: number
+  readonly batchMax: number
+  readonly queueMax: number
+  readonly conflictRetriesMax: number
+  readonly unknownRetriesMax: number
+}
+
+export const defaultLimits: HandlerLimits = {
+  cachedStreamsMax: 20_000,
+  batchMax: 128,
+  queueMax: 10_000,
+  conflictRetriesMax: 5,
+  unknownRetriesMax: 5,
+}
+
+/** The id of the `index`-th event that follows from a command on a stream. */
+export function eventIdOf(commandId: CommandId, stream: string, index: number): string {
+  return derivedUuid(commandId, stream, String(index))
+}

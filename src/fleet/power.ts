@@ -1,0 +1,101 @@
+import {msBetween, type Instant} from '../kernel/time.ts'
+
+/**
+ * The power rules: from what is wanted and what was seen to the one thing to do now. Level-triggered: nothing here
+ * depends on how the machine came to be where it is, so a missed moment is caught up at the next look.
+ */
+export type PowerPhase = 'unknown' | 'off' | 'starting' | 'booting' | 'on' | 'stopping' | 'killing'
+export type PowerOp = 'start' | 'stop' | 'kill'
+
+/** Durations in seconds; `attemptsMax` bounds the tries at one start. */
+export interface PowerTimings {
+  readonly bootTimeoutSeconds: number
+  readonly stopResendSeconds: number
+  readonly stopGraceSeconds: number
+  readonly killSeconds: number
+  readonly attemptsMax: number
+}
+
+export interface PowerState {
+  readonly phase: PowerPhase
+  /** What was last seen, and since when it is so. */
+  readonly seen: 'off' | 'on' | 'unreachable' | null
+  readonly readySince: Instant | null
+  /** When the phase began; null before the first look. */
+  readonly phaseSince: Instant | null
+  readonly lastCommandAt: Instant | null
+  /** What the last command served: a booking, or null for off. */
+  readonly wish: string | null
+  /** Tries at that wish since the machine was last ready. */
+  readonly attempts: number
+  /** No command before this. */
+  readonly retryAt: Instant | null
+  /** The last command failed in a way that trying again cannot mend. */
+  readonly hopeless: boolean
+  readonly quarantined: boolean
+}
+
+export type PowerPlan =
+  | {readonly do: 'nothing'}
+  | {readonly do: 'command'; readonly op: PowerOp; readonly attempt: number}
+  | {readonly do: 'quarantine'; readonly reason: string}
+
+const nothing: PowerPlan = {do: 'nothing'}
+
+/** Wanted on for a booking, or (null) off. */
+export type DesiredPower = {readonly for: string} | null
+
+/** `seen` must be up to date with the look that is being acted on. */
+export function planPower(state: PowerState, desired: DesiredPower, now: Instant, timings: PowerTimings): PowerPlan {
+  // Unknown is not off: without an observation nothing is done, and the phase stays what it was.
+  if (state.quarantined || state.seen === null || state.seen === 'unreachable') return nothing
+  if (desired === null) return state.seen === 'off' ? nothing : planOff(state, now, timings)
+  return state.seen === 'off' ? planStart(state, desired.for, now, timings) : planBoot(state, desired.for, now, timings)
+}
+
+/** Wanted on, seen off. */
+function planStart(state: PowerState, wish: string, now: Instant, timings: PowerTimings): PowerPlan {
+  if (state.retryAt !== null && now < state.retryAt) return nothing
+  // Accepted but still off: it may be on its way.
+  const onItsWay = state.phase === 'booting' && state.wish === wish
+  if (onItsWay && secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
+  return nextAttempt(state, wish, 'start', timings)
+}
+
+/** Wanted on, seen on: ready, booting, or on its way out. */
+function planBoot(state: PowerState, wish: string, now: Instant, timings: PowerTimings): PowerPlan {
+  if (state.phase === 'on') return nothing
+  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, now, timings)
+  if (secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
+  // On but never ready: only taking the power away gives it a fresh start.
+  return nextAttempt(state, wish, 'kill', timings)
+}
+
+/** Seen on, must go off: ask, ask again, then take the power away. */
+function planOff(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
+  if (state.phase === 'killing') {
+    if (secondsIn(state, now) >= timings.killSeconds) return {do: 'quarantine', reason: 'it cannot be switched off'}
+    return resend(state, 'kill', now, timings)
+  }
+  if (state.phase !== 'stopping') return {do: 'command', op: 'stop', attempt: 1}
+  if (secondsIn(state, now) >= timings.stopGraceSeconds) return {do: 'command', op: 'kill', attempt: 1}
+  return resend(state, 'stop', now, timings)
+}
+
+function resend(state: PowerState, op: PowerOp, now: Instant, timings: PowerTimings): PowerPlan {
+  if (state.retryAt !== null && now < state.retryAt) return nothing
+  const sentMs = state.lastCommandAt === null ? Infinity : msBetween(state.lastCommandAt, now)
+  return sentMs < timings.stopResendSeconds * 1000 ? nothing : {do: 'command', op, attempt: state.attempts + 1}
+}
+
+function nextAttempt(state: PowerState, wish: string, op: PowerOp, timings: PowerTimings): PowerPlan {
+  const attempts = state.wish === wish ? state.attempts : 0
+  if (state.wish === wish && (state.hopeless || attempts >= timings.attemptsMax)) {
+    return {do: 'quarantine', reason: `it did not start in ${attempts} attempts`}
+  }
+  return {do: 'command', op, attempt: op === 'start' ? attempts + 1 : attempts}
+}
+
+function secondsIn(state: PowerState, now: Instant): number {
+  return state.phaseSince === null ? Infinity : msBetween(state.phaseSince, now) / 1000
+}
