@@ -1,0 +1,57 @@
+import {readFile, readdir, rm} from 'node:fs/promises'
+import {join} from 'node:path'
+import {setTimeout as delay} from 'node:timers/promises'
+import {machineFiles} from '../../src/drivers/qemu-config.ts'
+import {qemuKind} from '../../src/drivers/qemu.ts'
+import type {DriverRig} from '../contract/driver-contract.ts'
+import {buildGuest, shortRunDir} from './qemu-guest.ts'
+
+export interface QemuRig extends DriverRig {
+  readonly runDir: string
+  /** The process ids that /proc shows for a machine. */
+  pidsOf(machineId: string): Promise<readonly number[]>
+  /** What the guest itself printed in its latest run. */
+  consoleOf(machineId: string): Promise<string>
+}
+
+/** Real guests in a run folder of their own. `close` leaves no process and no file behind, whatever the tests did. */
+export async function qemuRig(): Promise<QemuRig> {
+  const guest = await buildGuest()
+  const runDir = await shortRunDir()
+  let machines = 0
+  const pidsOf = (machineId: string) => pidsWith(machineFiles(runDir, machineId).pid)
+  const consoleOf = (machineId: string) => latestLog(runDir, machineFiles(runDir, machineId).key)
+  return {
+    kind: qemuKind(),
+    config: {kernel: guest.kernel, initrd: guest.initrd, memoryMiB: 128, runDir},
+    runDir,
+    newMachineId: () => `machine-${(machines += 1)}; touch /tmp/hostile,id=x "$(id)"`,
+    pidsOf,
+    consoleOf,
+    runningCount: async machineId => (await pidsOf(machineId)).length,
+    readyCount: async machineId => (await consoleOf(machineId)).match(/^READY /gm)?.length ?? 0,
+    pass: () => delay(50),
+    looksMax: 600,
+    close: async () => {
+      for (const pid of await pidsWith(`${runDir}/`)) process.kill(pid, 'SIGKILL')
+      await rm(runDir, {recursive: true, force: true})
+    },
+  }
+}
+
+/** Processes with a command line that mentions the text. A zombie has no command line. */
+async function pidsWith(text: string): Promise<readonly number[]> {
+  const pids: number[] = []
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry) || entry === String(process.pid)) continue
+    const commandLine = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')
+    if (commandLine.includes(text)) pids.push(Number(entry))
+  }
+  return pids
+}
+
+async function latestLog(runDir: string, key: string): Promise<string> {
+  const logs = (await readdir(runDir)).filter(name => name.startsWith(key) && name.endsWith('.log')).sort()
+  const last = logs.at(-1)
+  return last === undefined ? '' : (await readFile(join(runDir, last), 'utf8')).replaceAll('\r', '')
+}
