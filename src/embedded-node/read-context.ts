@@ -1,0 +1,27 @@
+/** What reads and subscriptions share. */
+import type {ServiceError} from '@grpc/grpc-js'
+
+import {isLink, resolveLink} from './reader.ts'
+import type {ReadRequest} from './read-request.ts'
+import type {StoredEvent} from './records.ts'
+import type {Store} from './store.ts'
+import type {Tail} from './tail.ts'
+import {encodeReadEvent} from './wire.ts'
+
+export interface ReadContext {
+  readonly store: Store
+  readonly tail: Tail
+  readonly nowMs: () => number
+  /** Calls that are open, to be ended by a shutdown. */
+  readonly openReads: Set<(error: ServiceError) => void>
+  /** Told of errors of the disk, which end the node. */
+  readonly broken: (error: Error) => void
+}
+
+export function encodeForRead(context: ReadContext, request: ReadRequest, event: StoredEvent): Buffer {
+  if (!request.resolveLinks || !isLink(event)) return encodeReadEvent(event, null, request.uuidForm)
+  return encodeReadEvent(resolveLink(context.store, event), event, request.uuidForm)
+}
+
+/** Lets appends and other readers in between two pages. */
+export const turnOfOthers = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

@@ -1,0 +1,81 @@
+/** The tables of the log and the prepared statements over them. */
+import type {DatabaseSync, StatementSync} from 'node:sqlite'
+
+import type {StoredEvent} from './records.ts'
+
+export const SCHEMA_VERSION = 1
+
+/**
+ * Positions are row ids, so that the log is stored and read in its own order. Names of streams are kept once: 10^7
+ * events repeat them. The index on (stream, revision) serves stream reads and finds an event id for a repeat; event ids
+ * need no index of their own.
+ */
+export const schema = `
+  CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+  ) STRICT;
+  CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    event_id BLOB NOT NULL,
+    type TEXT NOT NULL,
+    is_json INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    metadata BLOB NOT NULL,
+    UNIQUE (stream, revision)
+  ) STRICT;
+  PRAGMA user_version = ${SCHEMA_VERSION};
+`
+
+export interface Statements {
+  readonly streamId: StatementSync
+  readonly lastRevision: StatementSync
+  readonly lastData: StatementSync
+  readonly idAt: StatementSync
+  readonly insertStream: StatementSync
+  readonly insertEvent: StatementSync
+  readonly lastPosition: StatementSync
+  readonly recent: StatementSync
+  readonly allForwards: StatementSync
+  readonly allBackwards: StatementSync
+  readonly streamForwards: StatementSync
+  readonly streamBackwards: StatementSync
+}
+
+const columns = (name: string): string =>
+  `e.position, ${name}, e.revision, e.event_id, e.type, e.is_json, e.created_ms, e.data, e.metadata`
+const allOf = `SELECT ${columns('s.name')} FROM events e JOIN streams s ON s.id = e.stream`
+const streamOf = `SELECT ${columns('?')} FROM events e WHERE e.stream = ?`
+
+export function prepareStatements(db: DatabaseSync): Statements {
+  const prepare = (sql: string): StatementSync => {
+    const statement = db.prepare(sql)
+    statement.setReturnArrays(true)
+    return statement
+  }
+  return {
+    streamId: prepare('SELECT id FROM streams WHERE name = ?'),
+    lastRevision: prepare('SELECT revision FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1'),
+    lastData: prepare('SELECT data FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1'),
+    idAt: prepare('SELECT event_id, position FROM events WHERE stream = ? AND revision = ?'),
+    insertStream: prepare('INSERT INTO streams (name) VALUES (?)'),
+    insertEvent: prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'),
+    lastPosition: prepare('SELECT max(position) FROM events'),
+    recent: prepare(`SELECT e.event_id, s.name, e.revision, e.position
+      FROM events e JOIN streams s ON s.id = e.stream ORDER BY e.position DESC LIMIT ?`),
+    allForwards: prepare(`${allOf} WHERE e.position > ? ORDER BY e.position LIMIT ?`),
+    allBackwards: prepare(`${allOf} WHERE e.position < ? ORDER BY e.position DESC LIMIT ?`),
+    streamForwards: prepare(`${streamOf} AND e.revision >= ? ORDER BY e.revision LIMIT ?`),
+    streamBackwards: prepare(`${streamOf} AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
+  }
+}
+
+export type EventRow = [number, string, number, Uint8Array, string, number, number, Uint8Array, Uint8Array]
+
+export function eventOfRow(row: EventRow): StoredEvent {
+  const [position, stream, revision, id, type, isJson, createdMs, data, metadata] = row
+  return {position, stream, revision, id, type, isJson: isJson === 1, createdMs, data, metadata}
+}

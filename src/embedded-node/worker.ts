@@ -1,0 +1,38 @@
+/** The entry of the node's thread: starts the server, reports to the main thread, stops when told to. */
+import {parentPort, workerData} from 'node:worker_threads'
+
+import {DataFolderInUse} from './data-folder-in-use.ts'
+import {startServer} from './server.ts'
+
+/** What the main thread is told. */
+export type WorkerReport =
+  | {readonly type: 'ready'; readonly port: number}
+  | {readonly type: 'folderInUse'; readonly message: string}
+  | {readonly type: 'startFailed'; readonly message: string}
+  | {readonly type: 'broken'; readonly message: string}
+
+export interface WorkerSettings {
+  readonly dataDir: string
+  readonly host: string
+  readonly port: number
+}
+
+const report = (message: WorkerReport): void => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
+  parentPort?.postMessage(message)
+}
+
+try {
+  const server = await startServer({
+    ...(workerData as WorkerSettings),
+    // The main thread ends this one: after a failed fsync nothing that is in memory may be trusted or closed neatly.
+    broken: error => report({type: 'broken', message: error.message}),
+  })
+  parentPort?.on('message', () => {
+    void server.stop().finally(() => parentPort?.close())
+  })
+  report({type: 'ready', port: server.port})
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error)
+  report({type: error instanceof DataFolderInUse ? 'folderInUse' : 'startFailed', message})
+}
