@@ -5,7 +5,7 @@
 import {resolve as resolvePath} from 'node:path'
 import {Worker} from 'node:worker_threads'
 
-import {DataFolderInUse} from './data-folder-in-use.ts'
+import {DataFolderInUse} from './folder-lock.ts'
 import type {WorkerReport, WorkerSettings} from './worker.ts'
 
 export {DataFolderInUse}

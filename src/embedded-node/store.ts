@@ -7,7 +7,7 @@ import {closeSync, fsyncSync, mkdirSync, openSync} from 'node:fs'
 import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 
-import {DataFolderInUse} from './data-folder-in-use.ts'
+import {DataFolderInUse, type FolderLock, isBusy, lockFolder} from './folder-lock.ts'
 import {decideAppend, decideDelete, type WriteVerdict} from './expected-revision.ts'
 import {type RecentIds, recentIds} from './recent-ids.ts'
 import {
@@ -72,21 +72,23 @@ const CACHED_STREAMS = 50_000
  */
 export function openStore(dataDir: string, nowMs: () => number): Store {
   mkdirSync(dataDir, {recursive: true})
-  const db = openDatabase(join(dataDir, FILE_NAME))
-  // The file's name must survive a power cut as surely as its contents.
-  const folder = openSync(dataDir, 'r')
-  fsyncSync(folder)
-  closeSync(folder)
-  const statements = prepareStatements(db)
-  const store = createStore(db, statements, nowMs)
-  if (store.lastPosition() === 0) store.commit([firstWrite()])
-  return store
+  const lock = lockFolder(dataDir)
+  try {
+    const db = openDatabase(join(dataDir, FILE_NAME))
+    syncFolder(dataDir)
+    const store = createStore(db, prepareStatements(db), nowMs, lock)
+    if (store.lastPosition() === 0) store.commit([firstWrite()])
+    return store
+  } catch (error) {
+    lock.close()
+    throw error
+  }
 }
 
 function openDatabase(path: string): DatabaseSync {
   const db = new DatabaseSync(path, {enableForeignKeyConstraints: false})
   try {
-    // In exclusive mode the first access takes the lock of the file and keeps it until the connection ends.
+    // Nobody else opens the file, so that the index of the write-ahead log can live in memory.
     db.exec('PRAGMA locking_mode = EXCLUSIVE')
     db.exec('PRAGMA journal_mode = WAL')
     db.exec('PRAGMA synchronous = FULL')
@@ -101,10 +103,16 @@ function openDatabase(path: string): DatabaseSync {
     return db
   } catch (error) {
     db.close()
-    const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
-    if (code === 5 || code === 6) throw new DataFolderInUse(`another process works with ${path}`)
+    if (isBusy(error)) throw new DataFolderInUse(`another process has ${path} open`)
     throw error
   }
+}
+
+/** The names of the files must survive a power cut as surely as their contents. */
+function syncFolder(dataDir: string): void {
+  const folder = openSync(dataDir, 'r')
+  fsyncSync(folder)
+  closeSync(folder)
 }
 
 /** A fresh log is never empty, as a real node's is not: clients may ask for the last event of $all. */
@@ -124,7 +132,7 @@ interface Context {
   bytesSinceCheckpoint: number
 }
 
-function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number): Store {
+function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number, lock: FolderLock): Store {
   const context: Context = {
     db,
     sql,
@@ -154,7 +162,10 @@ function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number): St
       context.bytesSinceCheckpoint = 0
       db.exec('PRAGMA wal_checkpoint(PASSIVE)')
     },
-    close: () => db.close(),
+    close() {
+      db.close()
+      lock.close()
+    },
   }
 }
 

@@ -1,7 +1,7 @@
 /** The entry of the node's thread: starts the server, reports to the main thread, stops when told to. */
 import {parentPort, workerData} from 'node:worker_threads'
 
-import {DataFolderInUse} from './data-folder-in-use.ts'
+import {DataFolderInUse} from './folder-lock.ts'
 import {startServer} from './server.ts'
 
 /** What the main thread is told. */
