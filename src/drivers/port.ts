@@ -63,12 +63,16 @@ export interface MachineDriver {
   /** Takes the power away at once. */
   kill(signal: AbortSignal): Promise<void>
   observe(signal: AbortSignal): Promise<Observation>
-  /** @throws DriverError class `unsupported` where the capability is missing; so for all below. */
+  /**
+   * Not ready until the machine has booted again.
+   * @throws DriverError class `unsupported` where the capability is missing (so for all below) and `conflict` when the
+   * machine is off (so for `resources` and `sendConsole`).
+   */
   reboot(signal: AbortSignal): Promise<void>
   resources(signal: AbortSignal): Promise<Resources>
-  /** Writes one line to the machine's console. */
+  /** Writes one line of 1 to 1000 printable characters to the machine's console; `permanent` for any other text. */
   sendConsole(line: string, signal: AbortSignal): Promise<void>
-  /** The last lines of the machine's console, oldest first, at most `lines`. */
+  /** The last lines of the console, oldest first, at most `lines` and at most 1000; also of the last run when off. */
   logs(lines: number, signal: AbortSignal): Promise<readonly string[]>
   /** Lets go of sockets and handles; the machine stays as it is. */
   close(): Promise<void>

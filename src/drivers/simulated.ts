@@ -238,7 +238,7 @@ function truthOf(fleet: Fleet, machineId: string): MachineTruth | null {
 }
 
 function newMachine(run: Run | null): Machine {
-  return {run, draw: null, outageUntilMs: 0, starts: 0, told: 'nothing', lines: []}
+  return {run, draw: null, outageUntilMs: -Infinity, starts: 0, told: 'nothing', lines: []}
 }
 
 function saveFleet(world: SimulatedWorld, machines: ReadonlyMap<string, Machine>): void {

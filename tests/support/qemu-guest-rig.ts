@@ -10,6 +10,8 @@ export interface QemuRig extends DriverRig {
   readonly runDir: string
   /** The process ids that /proc shows for a machine. */
   pidsOf(machineId: string): Promise<readonly number[]>
+  /** Where the guest's latest run is written down. Throws when it never ran. */
+  logPathOf(machineId: string): Promise<string>
   /** What the guest itself printed in its latest run. */
   consoleOf(machineId: string): Promise<string>
 }
@@ -20,13 +22,16 @@ export async function qemuRig(): Promise<QemuRig> {
   const runDir = await shortRunDir()
   let machines = 0
   const pidsOf = (machineId: string) => pidsWith(machineFiles(runDir, machineId).pid)
-  const consoleOf = (machineId: string) => latestLog(runDir, machineFiles(runDir, machineId).key)
+  const logPathOf = (machineId: string) => latestLog(runDir, machineFiles(runDir, machineId).key)
+  const consoleOf = async (machineId: string) =>
+    (await readFile(await logPathOf(machineId), 'utf8')).replaceAll('\r', '')
   return {
     kind: qemuKind(),
     config: {kernel: guest.kernel, initrd: guest.initrd, memoryMiB: 128, runDir},
     runDir,
     newMachineId: () => `machine-${(machines += 1)}; touch /tmp/hostile,id=x "$(id)"`,
     pidsOf,
+    logPathOf,
     consoleOf,
     runningCount: async machineId => (await pidsOf(machineId)).length,
     readyCount: async machineId => (await consoleOf(machineId)).match(/^READY /gm)?.length ?? 0,
@@ -53,5 +58,6 @@ async function pidsWith(text: string): Promise<readonly number[]> {
 async function latestLog(runDir: string, key: string): Promise<string> {
   const logs = (await readdir(runDir)).filter(name => name.startsWith(key) && name.endsWith('.log')).sort()
   const last = logs.at(-1)
-  return last === undefined ? '' : (await readFile(join(runDir, last), 'utf8')).replaceAll('\r', '')
+  if (last === undefined) throw new Error('the machine never ran')
+  return join(runDir, last)
 }

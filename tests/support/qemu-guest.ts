@@ -43,7 +43,7 @@ export async function buildGuest(): Promise<Guest> {
  * real machines cannot run: on a build server (`CI` is set) that is a failure, elsewhere they are left out, and say why.
  */
 export async function missingForGuests(): Promise<string | null> {
-  const needed = ['qemu-system-x86_64', 'apt-get', 'dpkg-deb', 'bash']
+  const needed = ['qemu-system-x86_64', 'qemu-img', 'apt-get', 'dpkg-deb', 'bash']
   const missing: string[] = []
   for (const program of needed) if (!(await isInPath(program))) missing.push(program)
   if (missing.length === 0) return null
