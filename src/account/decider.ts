@@ -37,6 +37,7 @@ export type AccountRefusal =
 export interface Grant {
   readonly grantId: GrantId
   readonly minutes: number
+  readonly source: GrantSource
   readonly available: number
   readonly held: number
   readonly captured: number
@@ -82,8 +83,8 @@ export const account: Decider<AccountState, AccountCommand, AccountEvent, Accoun
   evolve(state, event) {
     switch (event.type) {
       case 'HoursGranted': {
-        const {grantId, minutes, priority, effectiveAt, expiresAt} = event.data
-        const grant = {grantId, minutes, available: minutes, held: 0, captured: 0, expired: 0}
+        const {grantId, minutes, source, priority, effectiveAt, expiresAt} = event.data
+        const grant = {grantId, minutes, source, available: minutes, held: 0, captured: 0, expired: 0}
         return {...state, grants: [...state.grants, {...grant, priority, effectiveAt, expiresAt}]}
       }
       case 'HoursHeld': {
@@ -116,7 +117,7 @@ function decideCommand(
     case 'GrantHours': {
       const {grantId, minutes, source, priority, expiresAt} = command
       const known = state.grants.find(grant => grant.grantId === grantId)
-      if (known !== undefined) return known.minutes === minutes ? accept() : refuse({type: 'CommandIdReused'})
+      if (known !== undefined) return isGrantOf(known, command) ? accept() : refuse({type: 'CommandIdReused'})
       const effectiveAt = command.effectiveAt ?? now
       return accept({type: 'HoursGranted', data: {grantId, minutes, source, priority, effectiveAt, expiresAt}})
     }
@@ -135,6 +136,18 @@ function decideCommand(
     default:
       return assertNever(command)
   }
+}
+
+function isGrantOf(grant: Grant, command: Extract<AccountCommand, {type: 'GrantHours'}>): boolean {
+  const {minutes, source, priority, expiresAt} = command
+  // A repeat of "from now on" comes later than the first.
+  const effectiveAt = command.effectiveAt ?? grant.effectiveAt
+  if (grant.minutes !== minutes || grant.priority !== priority) return false
+  if (grant.effectiveAt !== effectiveAt || grant.expiresAt !== expiresAt) return false
+  if (grant.source.type === 'purchase') {
+    return source.type === 'purchase' && source.purchaseId === grant.source.purchaseId
+  }
+  return source.type === 'operator' && source.reason === grant.source.reason
 }
 
 function decideHold(
@@ -171,7 +184,8 @@ function settlement(command: Extract<AccountCommand, {type: 'SettleHold'}>, hold
   if (lost.taken.length > 0) {
     events.push({type: 'HoursCompensated', data: {bookingId, minutes: total(lost.taken), draws: lost.taken}})
   }
-  if (lost.rest.length > 0) events.push(released(bookingId, lost.rest, reason))
+  // A hold of no minutes ends as well.
+  if (lost.rest.length > 0 || events.length === 0) events.push(released(bookingId, lost.rest, reason))
   return events
 }
 
