@@ -1,0 +1,115 @@
+import type {DatabaseSync} from 'node:sqlite'
+import type {PoolId} from '../src/kernel/ids.ts'
+import {msOf} from '../src/kernel/time.ts'
+import type {Projection} from './projection.ts'
+
+/** What every machine of every pool is taken for; slots are computed from it and never stored. */
+export const availability: Projection = {
+  name: 'availability',
+  version: 1,
+  tables: ['offers', 'allocations'],
+  ddl: `
+    CREATE TABLE offers (
+      machine_id TEXT PRIMARY KEY,
+      pool_id TEXT NOT NULL,
+      services TEXT NOT NULL,
+      offered INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE allocations (
+      booking_id TEXT PRIMARY KEY,
+      machine_id TEXT NOT NULL,
+      pool_id TEXT NOT NULL,
+      user_id TEXT NOT NULL,
+      service_id TEXT NOT NULL,
+      start_ms INTEGER NOT NULL,
+      end_ms INTEGER NOT NULL,
+      warm_up_ms INTEGER NOT NULL,
+      turnaround_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX allocations_by_pool ON allocations (pool_id, start_ms);
+  `,
+  open(db) {
+    const offer = db.prepare(`
+      INSERT INTO offers (machine_id, pool_id, services, offered) VALUES (?, ?, ?, 1)
+      ON CONFLICT (machine_id) DO UPDATE SET services = excluded.services, offered = 1`)
+    const withdraw = db.prepare('UPDATE offers SET offered = 0 WHERE machine_id = ?')
+    const allocate = db.prepare('INSERT INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    const shorten = db.prepare('UPDATE allocations SET end_ms = ? WHERE booking_id = ?')
+    const free = db.prepare('DELETE FROM allocations WHERE booking_id = ? AND start_ms >= ?')
+    const move = db.prepare('UPDATE allocations SET machine_id = ? WHERE booking_id = ?')
+    return ({event, stream}) => {
+      switch (event.type) {
+        case 'MachineOffered':
+          offer.run(event.data.machineId, poolOf(stream), JSON.stringify(event.data.services))
+          return
+        case 'MachineWithdrawn':
+          withdraw.run(event.data.machineId)
+          return
+        case 'SlotAllocated': {
+          const {bookingId, machineId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = event.data
+          const times = [msOf(interval.start), msOf(interval.end), warmUpMinutes * 60_000, turnaroundMinutes * 60_000]
+          allocate.run(bookingId, machineId, poolOf(stream), userId, serviceId, ...times)
+          return
+        }
+        case 'AllocationShortened': {
+          const endMs = msOf(event.data.end)
+          shorten.run(endMs, event.data.bookingId)
+          free.run(event.data.bookingId, endMs)
+          return
+        }
+        case 'AllocationFailedOver':
+          move.run(event.data.toMachineId, event.data.bookingId)
+          return
+        default:
+      }
+    }
+  },
+}
+
+function poolOf(calendarStream: string): string {
+  return calendarStream.slice(calendarStream.indexOf('-') + 1)
+}
+
+export interface OfferRow {
+  readonly machine_id: string
+  /** JSON array of service ids. */
+  readonly services: string
+}
+
+export interface AllocationRow {
+  readonly booking_id: string
+  readonly machine_id: string
+  readonly user_id: string
+  readonly service_id: string
+  readonly start_ms: number
+  readonly end_ms: number
+  readonly warm_up_ms: number
+  readonly turnaround_ms: number
+}
+
+export interface AvailabilityQueries {
+  /** The offered machines of a pool, and their allocations that end after `fromMs` and start before `toMs`. */
+  poolAgenda(
+    poolId: PoolId,
+    fromMs: number,
+    toMs: number,
+  ): {readonly offers: readonly OfferRow[]; readonly allocations: readonly AllocationRow[]}
+}
+
+/** No booking lasts longer; bounds how far back an allocation that is still running can have begun. */
+const lookBackMs = 31 * 86_400_000
+
+export function availabilityQueries(db: DatabaseSync): AvailabilityQueries {
+  const offers = db.prepare('SELECT machine_id, services FROM offers WHERE pool_id = ? AND offered = 1')
+  const allocations = db.prepare(`
+    SELECT * FROM allocations WHERE pool_id = ? AND start_ms > ? AND start_ms < ? AND end_ms > ? ORDER BY start_ms`)
+  return {
+    poolAgenda(poolId, fromMs, toMs) {
+      const rows = allocations.all(poolId, fromMs - lookBackMs, toMs, fromMs)
+      return {
+        offers: offers.all(poolId) as unknown as OfferRow[],
+        allocations: rows as unknown as AllocationRow[],
+      }
+    },
+  }
+}

@@ -1,0 +1,150 @@
+import type {DatabaseSync} from 'node:sqlite'
+import {followAll} from '../src/event-store/subscription.ts'
+import type {EventStore, Position, RecordedEvent} from '../src/event-store/port.ts'
+import type {Registry} from '../src/event-store/registry.ts'
+import type {StoredEvent} from '../src/kernel/messages.ts'
+import type {Clock, Timers} from '../src/kernel/time.ts'
+import type {DomainEvent, Projection} from './projection.ts'
+import {openReadModels, type ReadModels} from './read-models.ts'
+
+/**
+ * Folds the log into the read models: one subscription, in order. Rows and checkpoint move in one transaction, so a
+ * crash at any point repeats nothing and loses nothing.
+ */
+export interface ProjectionRunner {
+  readonly db: DatabaseSync
+  /** Position of the last event folded; −1 before the first. */
+  position(): bigint
+  /** Resolves true once everything up to `commit` is folded, false when that took longer than `timeoutMs`. */
+  waitFor(commit: bigint, timeoutMs: number): Promise<boolean>
+  /** Called after each durable batch, in log order. Must not throw and must not wait. */
+  onBatch(listener: (batch: readonly StoredEvent<DomainEvent>[]) => void): () => void
+  /** Read models that stopped at an event they cannot take, with the reason. */
+  halted(): readonly {readonly name: string; readonly reason: string}[]
+  /** Resolves once everything stored before the start is folded. */
+  readonly caughtUp: Promise<void>
+  /** Rejects when following ends by a bug; otherwise settles with `stop`. */
+  readonly running: Promise<void>
+  stop(): Promise<void>
+}
+
+export interface RunnerParts {
+  readonly store: EventStore
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly projections: readonly Projection[]
+  /** Path of the SQLite file, or `:memory:`. */
+  readonly file: string
+  readonly onLost: (error: Error) => void
+  readonly onHalted: (name: string, error: Error) => void
+}
+
+const batchMax = 500
+
+export async function startProjections(parts: RunnerParts): Promise<ProjectionRunner> {
+  const head = (await parts.store.readAll({direction: 'backwards', from: 'end', maxCount: 1}))[0]
+  const models = openReadModels(parts.file, parts.projections, head?.position ?? null, parts.onHalted)
+  const stopping = new AbortController()
+  const waiters = new Set<{commit: bigint; resolve: () => void}>()
+  const listeners = new Set<(batch: readonly StoredEvent<DomainEvent>[]) => void>()
+  const caughtUp = Promise.withResolvers<void>()
+  let buffer: StoredEvent<DomainEvent>[] = []
+  let considered: Position | null = null
+  let flushing: NodeJS.Immediate | null = null
+  let failure: Error | null = null
+
+  const flush = (): void => {
+    if (flushing !== null) clearImmediate(flushing)
+    flushing = null
+    const batch = buffer
+    buffer = []
+    models.apply(batch, considered)
+    for (const waiter of waiters) if (waiter.commit <= models.position()) waiter.resolve()
+    if (batch.length > 0) for (const listener of listeners) listener(batch)
+  }
+
+  // Events that arrive in one turn of the event loop share a transaction; none waits for another turn.
+  const flushSoon = (): void => {
+    flushing ??= setImmediate(() => {
+      flushing = null
+      try {
+        flush()
+      } catch (error) {
+        failure = error as Error
+        stopping.abort()
+      }
+    })
+  }
+
+  const follow = async (): Promise<void> => {
+    const {signal} = stopping
+    const options = {after: models.resumeAfter(), signal, onLost: parts.onLost}
+    for await (const message of followAll(parts.store, parts.timers, options)) {
+      if (message.type === 'caughtUp') {
+        flush()
+        caughtUp.resolve()
+        continue
+      }
+      considered = message.type === 'event' ? message.event.position : message.position
+      if (message.type === 'event') {
+        const stored = read(parts.registry, message.event, models)
+        if (stored !== null) buffer.push(stored)
+      }
+      if (buffer.length >= batchMax) flush()
+      else flushSoon()
+    }
+    if (failure !== null) throw failure
+    flush()
+  }
+
+  const running = follow()
+  running.catch(caughtUp.reject)
+  return {
+    db: models.db,
+    position: () => models.position(),
+    waitFor: (commit, timeoutMs) => waitFor(commit, timeoutMs, models, waiters, parts.timers),
+    onBatch(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    halted: () => models.halted(),
+    caughtUp: caughtUp.promise,
+    running,
+    async stop() {
+      stopping.abort()
+      await running.catch(() => undefined)
+      models.close()
+    },
+  }
+}
+
+function read(registry: Registry, recorded: RecordedEvent, models: ReadModels): StoredEvent<DomainEvent> | null {
+  try {
+    return registry.fromStored(recorded) as StoredEvent<DomainEvent>
+  } catch (error) {
+    models.haltAll(error as Error)
+    return null
+  }
+}
+
+async function waitFor(
+  commit: bigint,
+  timeoutMs: number,
+  models: ReadModels,
+  waiters: Set<{commit: bigint; resolve: () => void}>,
+  timers: Timers,
+): Promise<boolean> {
+  if (models.position() >= commit) return true
+  const reached = Promise.withResolvers<void>()
+  const waiter = {commit, resolve: reached.resolve}
+  const over = new AbortController()
+  waiters.add(waiter)
+  try {
+    await Promise.race([reached.promise, timers.sleep(timeoutMs, over.signal)])
+  } finally {
+    over.abort()
+    waiters.delete(waiter)
+  }
+  return models.position() >= commit
+}

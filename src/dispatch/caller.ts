@@ -1,0 +1,40 @@
+import type {Role} from '../access/events.ts'
+import type {CommandMeta} from '../event-store/command.ts'
+import {derivedCommandId, type CommandId, type UserId} from '../kernel/ids.ts'
+import type {Actor} from '../kernel/messages.ts'
+
+/** On whose behalf a request is made; the edges authenticate, nothing here does. */
+export interface Caller {
+  readonly userId: UserId
+  readonly roles: readonly Role[]
+  /** Ties all that follows from one request together, in events and logs. */
+  readonly requestId: string
+}
+
+/** The answer to a command: what came of it and the position it reached, or why it was refused. */
+export type Answer<Value, Refusal> =
+  | {readonly ok: true; readonly value: Value; readonly commit: bigint | null}
+  | {readonly ok: false; readonly refusal: Refusal | CallerRefusal}
+
+/** Refusals any command can meet. */
+export type CallerRefusal =
+  | {readonly type: 'Forbidden'; readonly needs: Role}
+  | {readonly type: 'IdempotencyKeyReused'; readonly field: 'idempotencyKey'}
+
+/** Owners may do what operators may. */
+export function hasRole(caller: Caller, role: Role): boolean {
+  return caller.roles.includes(role) || (role === 'operator' && caller.roles.includes('owner'))
+}
+
+/** The command's id follows from who sends it and the key it was sent under: a repeat is the same command. */
+export function commandIdOf(caller: Caller, kind: string, idempotencyKey: string): CommandId {
+  return derivedCommandId(kind, caller.userId, idempotencyKey)
+}
+
+export function causeOf(caller: Caller): {readonly correlationId: string; readonly actor: Actor} {
+  return {correlationId: caller.requestId, actor: {type: 'user', userId: caller.userId}}
+}
+
+export function metaOf(caller: Caller, commandId: CommandId): CommandMeta {
+  return {...causeOf(caller), commandId}
+}

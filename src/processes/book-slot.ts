@@ -1,0 +1,76 @@
+import {account, type AccountRefusal} from '../account/decider.ts'
+import {accountStream} from '../account/events.ts'
+import {booking, type Booking} from '../booking/decider.ts'
+import {bookingStream} from '../booking/events.ts'
+import {calendar, machineHolding, type CalendarRefusal} from '../calendar/decider.ts'
+import {calendarStream} from '../calendar/events.ts'
+import type {CommandMeta} from '../event-store/command.ts'
+import type {Handler} from '../event-store/handler.ts'
+import {derivedCommandId, type BookingId} from '../kernel/ids.ts'
+import type {Actor} from '../kernel/messages.ts'
+import {lookUp} from '../kernel/persistent-map.ts'
+import type {BookingTerms} from '../kernel/terms.ts'
+
+export type BookSlotRefusal = AccountRefusal | CalendarRefusal
+
+export type BookSlotAnswer =
+  | {readonly ok: true; readonly booking: Booking; readonly commit: bigint | null}
+  | {readonly ok: false; readonly refusal: BookSlotRefusal}
+
+/**
+ * Books a slot: three streams, one append each, safe to resume at any point.
+ *
+ *     account:  hours held        | refused → nothing has happened
+ *     calendar: slot allocated    | refused → the hold is released, with the refusal in it
+ *     booking:  confirmed           a new stream: cannot be refused
+ *
+ * Every step's command id follows from the booking's id, and every decider knows what it has decided before, so running
+ * it again (a repeat by the caller, the lease holder after a crash) finishes what is open and gives the same answer.
+ */
+export async function bookSlot(
+  handler: Handler,
+  bookingId: BookingId,
+  terms: BookingTerms,
+  cause: {readonly correlationId: string; readonly actor: Actor},
+): Promise<BookSlotAnswer> {
+  const meta = (step: string): CommandMeta => ({...cause, commandId: derivedCommandId(step, bookingId)})
+  const {userId, serviceId, poolId, interval} = terms
+
+  const hold = {type: 'HoldHours', bookingId, terms} as const
+  const held = await handler.handle(account, accountStream(userId), hold, meta('hold'))
+  if (!held.ok) return held
+  const ended = lookUp(held.state.ended, bookingId)
+  if (ended !== undefined) return answerAgain(handler, bookingId, ended.refusal)
+  // A repeat goes on under the terms of the first call: those are what the hold was made for.
+  const agreed = lookUp(held.state.holds, bookingId)?.terms ?? terms
+
+  const {warmUpMinutes, turnaroundMinutes} = agreed.policy
+  const wish = {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes}
+  const slot = await handler.handle(calendar, calendarStream(poolId), {type: 'AllocateSlot', wish}, meta('allocate'))
+  if (!slot.ok) {
+    const reason = {type: 'refused', refusal: slot.refusal} as const
+    await handler.handle(account, accountStream(userId), {type: 'ReleaseHold', bookingId, reason}, meta('release'))
+    return slot
+  }
+  const machineId = machineHolding(slot.state, bookingId)
+  // Given back meanwhile: the booking was finished by somebody else and then cancelled.
+  if (machineId === undefined) return answerAgain(handler, bookingId, null)
+
+  const confirm = {type: 'ConfirmBooking', bookingId, terms: agreed, machineId} as const
+  const confirmed = await handler.handle(booking, bookingStream(bookingId), confirm, meta('confirm'))
+  if (!confirmed.ok || confirmed.state === null) throw new Error(`booking ${bookingId} was not confirmed`)
+  return {ok: true, booking: confirmed.state, commit: confirmed.commit}
+}
+
+/** The answer of a booking that has come to its end already. */
+async function answerAgain(
+  handler: Handler,
+  bookingId: BookingId,
+  refusal: {readonly type: string} | null,
+): Promise<BookSlotAnswer> {
+  // Refusals are stored as they were given; only this function's own refusals ever are.
+  if (refusal !== null) return {ok: false, refusal: refusal as BookSlotRefusal}
+  const state = await handler.load(booking, bookingStream(bookingId))
+  if (state === null) throw new Error(`booking ${bookingId} has an ended hold but no events of its own`)
+  return {ok: true, booking: state, commit: null}
+}

@@ -1,0 +1,152 @@
+import type {CommandMeta, Handled} from '../event-store/command.ts'
+import type {Handler} from '../event-store/handler.ts'
+import {
+  machine,
+  type Machine,
+  type MachineCommand,
+  type MachineRefusal,
+  type MachineState,
+  type Sighting,
+} from '../fleet/decider.ts'
+import {machineStream, type MachineEvent} from '../fleet/events.ts'
+import type {PowerOp, PowerTimings} from '../fleet/power.ts'
+import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
+import {plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
+import {desiredPower, nextLookAt, type LookIntervals, type PoweredBooking} from './power.ts'
+
+/** What the power process needs of a driver; `drivers/port.ts` is wider. */
+export interface PowerDriver {
+  start(signal: AbortSignal): Promise<void>
+  stop(signal: AbortSignal): Promise<void>
+  kill(signal: AbortSignal): Promise<void>
+  observe(signal: AbortSignal): Promise<Sighting>
+}
+
+/** How a failed call is classed; `retryAfterMs` when the provider said when to come back. */
+export interface DriverFailure {
+  readonly class: string
+  readonly message: string
+  readonly retryAfterMs: number | null
+}
+
+export interface MachineWorkerParts {
+  readonly handler: Handler
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly ids: IdSource
+  readonly random: () => number
+  readonly timings: PowerTimings
+  readonly intervals: LookIntervals
+  /** Null: this node has no driver of that kind. */
+  readonly driverOf: (machineId: MachineId) => PowerDriver | null
+  readonly failureOf: (error: unknown) => DriverFailure
+  readonly bookingsOn: (machineId: MachineId) => readonly PoweredBooking[]
+}
+
+const callTimeoutMs = 15_000
+const observeTimeoutMs = 5_000
+
+/**
+ * One look at one machine: see, decide, record the intent, and only then call the driver. What the driver answers is
+ * recorded too, but proves nothing; the next look does. Never two at once for one machine: the scheduler sees to it.
+ */
+export async function lookAtMachine(
+  parts: MachineWorkerParts,
+  machineId: MachineId,
+  known: Machine | null,
+  lease: {readonly epoch: number; readonly held: AbortSignal},
+): Promise<{readonly state: Machine | null; readonly lookAgainAt: Instant | null}> {
+  const {handler, clock, ids, timings, intervals} = parts
+  const driver = parts.driverOf(machineId)
+  const sighting = await observe(parts, driver, lease.held)
+  const now = clock.now()
+  const {desired, until} = desiredPower(parts.bookingsOn(machineId), now)
+  const again = (state: Machine): {state: Machine; lookAgainAt: Instant} => ({
+    state,
+    lookAgainAt: nextLookAt(state, desired, until, clock.now(), intervals),
+  })
+
+  const powerCommandId = ids.uuid()
+  const look = {type: 'LookAtMachine', sighting, desired, epoch: lease.epoch, powerCommandId, timings} as const
+  // Most looks show nothing new; the last known state is enough to tell, without asking the store.
+  if (known !== null && changesNothing(known, look, now)) return again(known)
+
+  const send = (command: MachineCommand): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> =>
+    handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
+  const looked = await send(look)
+  if (!looked.ok || looked.state === null) return {state: null, lookAgainAt: null}
+  const intent = looked.events.find(event => event.type === 'PowerCommandIntended')
+  if (intent === undefined || driver === null) return again(looked.state)
+  // The lease may have run out while the intent was written: its successor will see the intent and look first.
+  if (lease.held.aborted) return {state: null, lookAgainAt: null}
+
+  const settled = await send(await call(parts, driver, intent.data, lease.held))
+  return settled.ok && settled.state !== null ? again(settled.state) : {state: null, lookAgainAt: clock.now()}
+}
+
+function changesNothing(known: Machine, look: MachineCommand, now: Instant): boolean {
+  const decision = machine.decide(look, known, {now})
+  return decision.ok && decision.events.length === 0
+}
+
+async function observe(parts: MachineWorkerParts, driver: PowerDriver | null, held: AbortSignal): Promise<Sighting> {
+  if (driver === null) return {power: 'unreachable', reason: 'no driver for this machine on this node'}
+  try {
+    return await bounded(parts.timers, observeTimeoutMs, held, signal => driver.observe(signal))
+  } catch (error) {
+    const {class: errorClass, message} = parts.failureOf(error)
+    return {power: 'unreachable', reason: `${errorClass}: ${message}`}
+  }
+}
+
+async function call(
+  parts: MachineWorkerParts,
+  driver: PowerDriver,
+  intent: {readonly op: PowerOp; readonly powerCommandId: string; readonly attempt: number},
+  held: AbortSignal,
+): Promise<MachineCommand> {
+  const {op, powerCommandId, attempt} = intent
+  try {
+    await bounded(parts.timers, callTimeoutMs, held, signal => driver[op](signal))
+    return {type: 'AcceptPowerCommand', powerCommandId}
+  } catch (error) {
+    const failure = parts.failureOf(error)
+    const retryAt = plusMs(parts.clock.now(), retryDelayMs(failure, attempt, parts.random))
+    const {class: errorClass, message} = failure
+    return {type: 'FailPowerCommand', powerCommandId, errorClass, message, retryAt}
+  }
+}
+
+/** What the provider asked for, else full jitter between 1 s and 60 s, doubling with each attempt. */
+function retryDelayMs(failure: DriverFailure, attempt: number, random: () => number): number {
+  if (failure.retryAfterMs !== null) return failure.retryAfterMs
+  if (failure.class === 'auth') return 60_000
+  const ceilingMs = Math.min(60_000, 1_000 * 2 ** attempt)
+  return Math.round(1_000 + random() * (ceilingMs - 1_000))
+}
+
+async function bounded<Value>(
+  timers: Timers,
+  timeoutMs: number,
+  held: AbortSignal,
+  work: (signal: AbortSignal) => Promise<Value>,
+): Promise<Value> {
+  const over = new AbortController()
+  const signal = AbortSignal.any([over.signal, held])
+  const done = new AbortController()
+  const timeout = timers.sleep(timeoutMs, done.signal).then(() => {
+    if (!done.signal.aborted) over.abort(new Error('no answer in time'))
+    return Promise.reject(new Error(`no answer within ${timeoutMs} ms`))
+  })
+  timeout.catch(() => undefined)
+  try {
+    return await Promise.race([work(signal), timeout])
+  } finally {
+    done.abort()
+  }
+}
+
+function metaOf(step: string, powerCommandId: string): CommandMeta {
+  const commandId = derivedCommandId(step, powerCommandId)
+  return {commandId, correlationId: powerCommandId, actor: {type: 'process', name: 'power'}}
+}

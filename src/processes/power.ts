@@ -1,0 +1,68 @@
+import type {DesiredPower, PowerPhase} from '../fleet/power.ts'
+import type {BookingTerms} from '../kernel/terms.ts'
+import {minInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
+
+/** A booking that is confirmed or started, on the machine in question. */
+export interface PoweredBooking {
+  readonly bookingId: string
+  readonly terms: BookingTerms
+}
+
+/**
+ * What a machine should do now, and when that changes next. Derived from the bookings and the clock at every look,
+ * never stored: a missed moment is simply seen later.
+ */
+export function desiredPower(
+  bookings: readonly PoweredBooking[],
+  now: Instant,
+): {readonly desired: DesiredPower; readonly until: Instant | null} {
+  let desired: DesiredPower = null
+  let until: Instant | null = null
+  for (const {bookingId, terms} of bookings) {
+    const {start, end} = terms.interval
+    const from = plusMinutes(start, -terms.policy.warmUpMinutes)
+    if (now >= from && now < end) desired ??= {for: bookingId}
+    const edge = now < from ? from : now < end ? end : null
+    if (edge !== null) until = until === null ? edge : minInstant(until, edge)
+  }
+  return {desired, until}
+}
+
+/** Milliseconds between looks at a machine. */
+export interface LookIntervals {
+  /** While it is on its way from one state to another. */
+  readonly changingMs: number
+  /** While it should be on and is: how late a machine that went away is noticed. */
+  readonly onMs: number
+  /** While it should be off and is: how late a machine that somebody else switched on is noticed. */
+  readonly offMs: number
+}
+
+export const defaultLookIntervals: LookIntervals = {changingMs: 500, onMs: 10_000, offMs: 60_000}
+
+/** When to look at the machine again, given what it is like after this look. */
+export function nextLookAt(
+  machine: {
+    readonly phase: PowerPhase
+    readonly seen: string | null
+    readonly quarantined: boolean
+    readonly retryAt: Instant | null
+  },
+  desired: DesiredPower,
+  until: Instant | null,
+  now: Instant,
+  intervals: LookIntervals,
+): Instant {
+  const settled = desired === null ? machine.seen === 'off' : machine.phase === 'on' && machine.seen === 'on'
+  const steadyMs = desired === null || machine.quarantined ? intervals.offMs : intervals.onMs
+  const changingMs =
+    machine.seen === 'unreachable' ? Math.min(intervals.changingMs * 4, steadyMs) : intervals.changingMs
+  const routine = plusMs(now, settled || machine.quarantined ? steadyMs : changingMs)
+  const waiting = machine.retryAt !== null && machine.retryAt > routine ? machine.retryAt : routine
+  return until === null ? waiting : minInstant(waiting, until)
+}
+
+/** Whether the calendar should offer the machine for new bookings. */
+export function shouldOffer(machine: {readonly quarantined: boolean}): boolean {
+  return !machine.quarantined
+}

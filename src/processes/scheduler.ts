@@ -1,0 +1,79 @@
+import {createDueQueue} from '../kernel/due-queue.ts'
+import {msOf, type Clock, type Instant, type Timers} from '../kernel/time.ts'
+
+/** Does what is due for one key and answers when it is to be looked at again (null: when something touches it). */
+export type Perform = (key: string) => Promise<Instant | null>
+
+export interface SchedulerParts {
+  readonly clock: Clock
+  readonly timers: Timers
+  /** 0 ≤ x < 1. */
+  readonly random: () => number
+  readonly onError: (key: string, error: Error) => void
+  /** Keys worked on at the same time. */
+  readonly parallelMax: number
+}
+
+/** Looks after many keys: each when it is due or touched, never one key twice at once. */
+export interface Scheduler {
+  /** Something about this key changed: look now, or once more when the look under way is done. */
+  touch(key: string): void
+  /** Works until `signal` ends it, then waits for what is under way. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** The longest sleep: bounds how late a jump of the wall clock is noticed. */
+const napMsMax = 1_000
+const backoffMsMax = 60_000
+
+export function createScheduler(parts: SchedulerParts, perform: Perform): Scheduler {
+  const {clock, timers, random, onError, parallelMax} = parts
+  const due = createDueQueue()
+  const underWay = new Map<string, Promise<void>>()
+  const touchedMeanwhile = new Set<string>()
+  const failures = new Map<string, number>()
+  let wake = Promise.withResolvers<void>()
+
+  const nowMs = (): number => msOf(clock.now())
+
+  const work = async (key: string): Promise<void> => {
+    try {
+      const again = await perform(key)
+      failures.delete(key)
+      if (again !== null) due.set(key, msOf(again))
+    } catch (error) {
+      const count = (failures.get(key) ?? 0) + 1
+      failures.set(key, count)
+      onError(key, error as Error)
+      due.set(key, nowMs() + Math.min(backoffMsMax, 500 * 2 ** count) * (0.5 + random() / 2))
+    }
+    underWay.delete(key)
+    if (touchedMeanwhile.delete(key)) due.set(key, nowMs())
+    wake.resolve()
+  }
+
+  return {
+    touch(key) {
+      if (underWay.has(key)) touchedMeanwhile.add(key)
+      else due.set(key, nowMs())
+      wake.resolve()
+    },
+    async run(signal) {
+      while (!signal.aborted) {
+        wake = Promise.withResolvers()
+        while (underWay.size < parallelMax) {
+          const key = due.take(nowMs())
+          if (key === null) break
+          if (underWay.has(key)) touchedMeanwhile.add(key)
+          else underWay.set(key, work(key))
+        }
+        const next = underWay.size < parallelMax ? due.nextDueMs() : null
+        const napMs = next === null ? napMsMax : Math.max(0, Math.min(napMsMax, next - nowMs()))
+        const napping = new AbortController()
+        await Promise.race([wake.promise, timers.sleep(napMs, AbortSignal.any([signal, napping.signal]))])
+        napping.abort()
+      }
+      await Promise.all(underWay.values())
+    },
+  }
+}
