@@ -330,3 +330,13 @@ describe('.env.example', () => {
     ])
   })
 })
+
+describe.each(['docker-compose.yml', 'Dockerfile'])('%s', file => {
+  test('sets only variables that are read', () => {
+    const text = readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
+    const set = [...text.matchAll(/^(?: {6}|ENV )([A-Z_]+)[:=]/gm)].map(([, name = '']) => name)
+    const ours = set.filter(name => !/^EVENTSTORE_(?!URL$)/.test(name))
+    expect(ours.length).toBeGreaterThan(0)
+    expect(variableNames).toEqual(expect.arrayContaining(ours))
+  })
+})
