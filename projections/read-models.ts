@@ -7,6 +7,8 @@ import type {DomainEvent, Projection} from './projection.ts'
 /** The file of read models and their checkpoints. Disposable: whatever is wrong with it, it is folded anew. */
 export interface ReadModels {
   readonly db: DatabaseSync
+  /** Folds anew what belongs to another log than the one that ends at `head`, e.g. one restored from an older copy. */
+  checkAgainst(head: Position | null): void
   /** Where the subscription has to begin: the oldest checkpoint; null from the start of the log. */
   resumeAfter(): Position | null
   position(): bigint
@@ -30,11 +32,10 @@ const before: Position = {commit: -1n, prepare: -1n}
 export function openReadModels(
   file: string,
   projections: readonly Projection[],
-  head: Position | null,
   onHalted: (name: string, error: Error) => void,
 ): ReadModels {
   const db = openFile(file)
-  const live = projections.map(projection => prepare(db, projection, head))
+  const live = projections.map(projection => prepare(db, projection))
   const statements = {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
@@ -83,6 +84,11 @@ export function openReadModels(
 
   return {
     db,
+    checkAgainst(head) {
+      for (const [index, model] of live.entries()) {
+        if (model.position.commit > (head?.commit ?? -1n)) live[index] = startOver(db, model.projection)
+      }
+    },
     resumeAfter() {
       const oldest = live.reduce(
         (least, model) => (model.position.commit < least.commit ? model.position : least),
@@ -161,17 +167,18 @@ function openChecked(file: string): DatabaseSync {
   }
 }
 
-function prepare(db: DatabaseSync, projection: Projection, head: Position | null): Live {
-  const {name, version, tables, ddl} = projection
+function prepare(db: DatabaseSync, projection: Projection): Live {
   const select = db.prepare('SELECT version, commit_position, prepare_position FROM checkpoints WHERE name = ?')
   select.setReadBigInts(true)
-  const row = select.get(name) as {version: bigint; commit_position: bigint; prepare_position: bigint} | undefined
-  const position = row === undefined ? before : {commit: row.commit_position, prepare: row.prepare_position}
-  // A checkpoint beyond the log's end belongs to another log, or to one restored from an older copy.
-  const foreign = position.commit > (head?.commit ?? -1n)
-  if (row !== undefined && Number(row.version) === version && !foreign) {
-    return {projection, apply: projection.open(db), position, halted: null}
-  }
+  const row = select.get(projection.name) as
+    Record<'version' | 'commit_position' | 'prepare_position', bigint> | undefined
+  if (row === undefined || Number(row.version) !== projection.version) return startOver(db, projection)
+  const position = {commit: row.commit_position, prepare: row.prepare_position}
+  return {projection, apply: projection.open(db), position, halted: null}
+}
+
+function startOver(db: DatabaseSync, projection: Projection): Live {
+  const {name, version, tables, ddl} = projection
   for (const table of tables) db.exec(`DROP TABLE IF EXISTS ${table}`)
   db.exec(ddl)
   db.prepare('INSERT OR REPLACE INTO checkpoints VALUES (?, ?, -1, -1)').run(name, version)

@@ -1,6 +1,6 @@
 import type {DatabaseSync} from 'node:sqlite'
 import {followAll} from '../src/event-store/subscription.ts'
-import type {EventStore, Position, RecordedEvent} from '../src/event-store/port.ts'
+import {StoreUnavailable, type EventStore, type Position, type RecordedEvent} from '../src/event-store/port.ts'
 import type {Registry} from '../src/event-store/registry.ts'
 import type {StoredEvent} from '../src/kernel/messages.ts'
 import type {Clock, Timers} from '../src/kernel/time.ts'
@@ -41,10 +41,11 @@ export interface RunnerParts {
 }
 
 const batchMax = 500
+const retryMs = 500
 
-export async function startProjections(parts: RunnerParts): Promise<ProjectionRunner> {
-  const head = (await parts.store.readAll({direction: 'backwards', from: 'end', maxCount: 1}))[0]
-  const models = openReadModels(parts.file, parts.projections, head?.position ?? null, parts.onHalted)
+/** Begins to follow; a store that cannot be reached yet is waited for. */
+export function startProjections(parts: RunnerParts): ProjectionRunner {
+  const models = openReadModels(parts.file, parts.projections, parts.onHalted)
   const stopping = new AbortController()
   const waiters = new Set<{commit: bigint; resolve: () => void}>()
   const listeners = new Set<(batch: readonly StoredEvent<DomainEvent>[]) => void>()
@@ -79,6 +80,7 @@ export async function startProjections(parts: RunnerParts): Promise<ProjectionRu
 
   const follow = async (): Promise<void> => {
     const {signal} = stopping
+    models.checkAgainst(await headOf(parts, signal))
     const options = {after: models.resumeAfter(), signal, onLost: parts.onLost}
     for await (const message of followAll(parts.store, parts.timers, options)) {
       if (message.type === 'caughtUp') {
@@ -117,6 +119,21 @@ export async function startProjections(parts: RunnerParts): Promise<ProjectionRu
       models.close()
     },
   }
+}
+
+/** The last position of the log, asked for until it is told. */
+async function headOf({store, timers, onLost}: RunnerParts, signal: AbortSignal): Promise<Position | null> {
+  while (!signal.aborted) {
+    try {
+      const last = await store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
+      return last[0]?.position ?? null
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      onLost(error)
+    }
+    await timers.sleep(retryMs, signal)
+  }
+  return null
 }
 
 function read(registry: Registry, recorded: RecordedEvent, models: ReadModels): StoredEvent<DomainEvent> | null {
