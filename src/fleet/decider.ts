@@ -1,6 +1,6 @@
 import {accept, assertNever, fold, refuse, type Decider, type Decision} from '../kernel/decider.ts'
 import type {MachineId, PoolId, ServiceId} from '../kernel/ids.ts'
-import type {Instant} from '../kernel/time.ts'
+import {msBetween, type Instant} from '../kernel/time.ts'
 import {machineCategory, type MachineEvent} from './events.ts'
 import {planPower, type DesiredPower, type PowerOp, type PowerState, type PowerTimings} from './power.ts'
 
@@ -155,25 +155,24 @@ function evolvePower(state: Machine, event: Exclude<MachineEvent, {type: 'Machin
       const {powerCommandId, op, wish, attempt, epoch, at} = event.data
       const phase = op === 'start' ? 'starting' : op === 'stop' ? 'stopping' : 'killing'
       const phaseSince = phase === state.phase && op !== 'start' ? state.phaseSince : at
-      const attempts = op === 'start' || wish !== state.wish ? attempt : state.attempts
-      const command = {inFlight: {powerCommandId, op}, lastCommandAt: at, retryAt: null, hopeless: false}
+      const sameWish = wish === state.wish
+      // Only starts are counted: a stop or a kill in between must not use up the budget of the next start.
+      const attempts = op === 'start' ? attempt : sameWish ? state.attempts : 0
+      const hopeless = op !== 'start' && sameWish && state.hopeless
+      const command = {inFlight: {powerCommandId, op}, lastCommandAt: at, retryAt: null, hopeless}
       return {...state, ...command, phase, phaseSince, wish, attempts, readySince: null, epoch}
     }
     case 'PowerCommandAccepted': {
-      if (state.inFlight?.op !== 'start') return {...state, inFlight: null}
+      // What was seen meanwhile counts for more than the driver's word.
+      if (state.inFlight?.op !== 'start' || state.phase !== 'starting') return {...state, inFlight: null}
       return {...state, inFlight: null, phase: 'booting', phaseSince: event.data.at}
     }
-    case 'PowerCommandFailed': {
-      const {errorClass, retryAt} = event.data
-      const hopeless = ['permanent', 'notFound', 'unsupported'].includes(errorClass)
-      const counts = errorClass !== 'rateLimited' && errorClass !== 'auth'
-      const attempts = counts ? state.attempts : Math.max(0, state.attempts - 1)
-      return {...state, inFlight: null, attempts, retryAt, hopeless}
-    }
+    case 'PowerCommandFailed':
+      return afterFailure(state, event.data.errorClass, event.data.retryAt)
     case 'PowerObserved':
       return observed(state, event.data.power, event.data.at)
     case 'MachineReady':
-      return {...state, phase: 'on', phaseSince: event.data.at, readySince: event.data.at, attempts: 0}
+      return {...state, phase: 'on', phaseSince: event.data.at, readySince: event.data.at, hopeless: false}
     case 'MachineQuarantined':
       return {...state, quarantined: true}
     case 'QuarantineLifted':
@@ -183,19 +182,35 @@ function evolvePower(state: Machine, event: Exclude<MachineEvent, {type: 'Machin
   }
 }
 
+function afterFailure(state: Machine, errorClass: string, retryAt: Instant): Machine {
+  const failed = {...state, inFlight: null, retryAt}
+  // Nothing was tried: neither the budget nor the time a stop or a kill is given may run meanwhile.
+  const tried = errorClass !== 'rateLimited' && errorClass !== 'auth'
+  if (state.inFlight?.op !== 'start') return tried ? failed : {...failed, phaseSince: retryAt}
+  const hopeless = state.phase === 'starting' && ['permanent', 'notFound', 'unsupported'].includes(errorClass)
+  return {...failed, hopeless, attempts: tried ? state.attempts : Math.max(0, state.attempts - 1)}
+}
+
+/** A machine that stayed ready for so long has proved itself: what happens next is a new fault with a new budget. */
+const provenMs = 10 * 60_000
+
 function observed(state: Machine, power: 'off' | 'on' | 'unreachable', at: Instant): Machine {
   if (power === 'unreachable') return {...state, seen: power}
   const coming = state.phase === 'starting' || state.phase === 'booting'
+  const leaving = state.phase === 'stopping' || state.phase === 'killing'
+  const proven = state.phase === 'on' && state.readySince !== null && msBetween(state.readySince, at) >= provenMs
+  const attempts = proven ? 0 : state.attempts
   if (power === 'off') {
     // Off before it was ever seen on may mean that the start is still on its way.
-    const phase = coming && state.seen !== 'on' ? state.phase : 'off'
-    return {...state, seen: power, phase, phaseSince: phase === state.phase ? state.phaseSince : at, readySince: null}
+    if (coming && state.seen !== 'on') return {...state, seen: power, readySince: null}
+    return {...state, seen: power, phase: 'off', phaseSince: at, attempts, readySince: null}
   }
-  const leaving = state.phase === 'stopping' || state.phase === 'killing'
+  // Nobody could tell whether the last kill arrived: its time begins anew.
+  if (state.phase === 'killing' && state.seen === 'unreachable') return {...state, seen: power, phaseSince: at}
   const stillReady = state.phase === 'on' && state.seen === 'unreachable'
   if (leaving || stillReady) return {...state, seen: power}
   const phaseSince = state.phase === 'booting' ? state.phaseSince : at
-  return {...state, seen: power, phase: 'booting', phaseSince, readySince: null}
+  return {...state, seen: power, phase: 'booting', phaseSince, attempts, readySince: null}
 }
 
 function unseen(registration: Registration): Machine {

@@ -26,11 +26,11 @@ export interface PowerState {
   readonly lastCommandAt: Instant | null
   /** What the last command served: a booking, or null for off. */
   readonly wish: string | null
-  /** Tries at that wish since the machine was last ready. */
+  /** Starts tried for that wish since the machine last proved itself by staying ready. */
   readonly attempts: number
   /** No command before this. */
   readonly retryAt: Instant | null
-  /** The last command failed in a way that trying again cannot mend. */
+  /** The last start failed in a way that trying again cannot mend. */
   readonly hopeless: boolean
   readonly quarantined: boolean
 }
@@ -50,50 +50,52 @@ export function planPower(state: PowerState, desired: DesiredPower, now: Instant
   // Unknown is not off: without an observation nothing is done, and the phase stays what it was.
   if (state.quarantined || state.seen === null || state.seen === 'unreachable') return nothing
   if (desired === null) return state.seen === 'off' ? nothing : planOff(state, now, timings)
-  return state.seen === 'off' ? planStart(state, desired.for, now, timings) : planBoot(state, desired.for, now, timings)
+  return state.seen === 'off' ? planStart(state, desired.for, now, timings) : planBoot(state, now, timings)
 }
 
 /** Wanted on, seen off. */
 function planStart(state: PowerState, wish: string, now: Instant, timings: PowerTimings): PowerPlan {
-  if (state.retryAt !== null && now < state.retryAt) return nothing
-  // Accepted but still off: it may be on its way.
-  const onItsWay = state.phase === 'booting' && state.wish === wish
-  if (onItsWay && secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
-  return nextAttempt(state, wish, 'start', timings)
-}
-
-/** Wanted on, seen on: ready, booting, or on its way out. */
-function planBoot(state: PowerState, wish: string, now: Instant, timings: PowerTimings): PowerPlan {
-  if (state.phase === 'on') return nothing
-  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, now, timings)
-  if (secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
-  // On but never ready: only taking the power away gives it a fresh start.
-  return nextAttempt(state, wish, 'kill', timings)
-}
-
-/** Seen on, must go off: ask, ask again, then take the power away. */
-function planOff(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
-  if (state.phase === 'killing') {
-    if (secondsIn(state, now) >= timings.killSeconds) return {do: 'quarantine', reason: 'it cannot be switched off'}
-    return resend(state, 'kill', now, timings)
-  }
-  if (state.phase !== 'stopping') return {do: 'command', op: 'stop', attempt: 1}
-  if (secondsIn(state, now) >= timings.stopGraceSeconds) return {do: 'command', op: 'kill', attempt: 1}
-  return resend(state, 'stop', now, timings)
-}
-
-function resend(state: PowerState, op: PowerOp, now: Instant, timings: PowerTimings): PowerPlan {
-  if (state.retryAt !== null && now < state.retryAt) return nothing
-  const sentMs = state.lastCommandAt === null ? Infinity : msBetween(state.lastCommandAt, now)
-  return sentMs < timings.stopResendSeconds * 1000 ? nothing : {do: 'command', op, attempt: state.attempts + 1}
-}
-
-function nextAttempt(state: PowerState, wish: string, op: PowerOp, timings: PowerTimings): PowerPlan {
+  if (mustWait(state, now)) return nothing
+  // Accepted but still off: it may be on its way, for whomever it was started.
+  if (state.phase === 'booting' && secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
   const attempts = state.wish === wish ? state.attempts : 0
   if (state.wish === wish && (state.hopeless || attempts >= timings.attemptsMax)) {
     return {do: 'quarantine', reason: `it did not start in ${attempts} attempts`}
   }
-  return {do: 'command', op, attempt: op === 'start' ? attempts + 1 : attempts}
+  return {do: 'command', op: 'start', attempt: attempts + 1}
+}
+
+/** Wanted on, seen on: ready, booting, or on its way out. */
+function planBoot(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
+  if (state.phase === 'on') return nothing
+  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, now, timings)
+  if (secondsIn(state, now) < timings.bootTimeoutSeconds || mustWait(state, now)) return nothing
+  // On but never ready: only taking the power away gives it a fresh start. The budget is looked at once it is off,
+  // so that a machine is not given up on while it runs.
+  return {do: 'command', op: 'kill', attempt: 1}
+}
+
+/** Seen on, must go off: ask, ask again, then take the power away. */
+function planOff(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
+  const inPhase = secondsIn(state, now)
+  if (state.phase === 'killing' && inPhase >= timings.killSeconds) {
+    return {do: 'quarantine', reason: 'it cannot be switched off'}
+  }
+  if (mustWait(state, now)) return nothing
+  if (state.phase === 'killing') return resend(state, 'kill', now, timings)
+  if (state.phase !== 'stopping') return {do: 'command', op: 'stop', attempt: 1}
+  if (inPhase >= timings.stopGraceSeconds) return {do: 'command', op: 'kill', attempt: 1}
+  return resend(state, 'stop', now, timings)
+}
+
+function resend(state: PowerState, op: PowerOp, now: Instant, {stopResendSeconds}: PowerTimings): PowerPlan {
+  const sentMs = state.lastCommandAt === null ? Infinity : msBetween(state.lastCommandAt, now)
+  if (sentMs < stopResendSeconds * 1000) return nothing
+  return {do: 'command', op, attempt: 1 + Math.max(1, Math.round(secondsIn(state, now) / stopResendSeconds))}
+}
+
+function mustWait(state: PowerState, now: Instant): boolean {
+  return state.retryAt !== null && now < state.retryAt
 }
 
 function secondsIn(state: PowerState, now: Instant): number {
