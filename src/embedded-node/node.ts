@@ -23,7 +23,7 @@ export interface EmbeddedNode {
   /** For `connectEventStore`, e.g. `esdb://127.0.0.1:2113?tls=false`. */
   readonly connectionString: string
   readonly port: number
-  /** Resolves with the cause if the disk fails or the thread dies; the node has stopped then. Never rejects. */
+  /** Resolves with the cause if the disk fails or the thread dies; the node has stopped then. Else stays pending. */
   readonly failed: Promise<Error>
   /** Answers what is in flight, closes the files and releases the folder. Resolves within 5 s. */
   close(): Promise<void>
@@ -55,11 +55,19 @@ export async function startEmbeddedNode({dataDir, port, host}: EmbeddedNodeOptio
   })
   const bound = await Promise.race([ready.promise, exited])
   if (bound instanceof Error) throw bound
+  let isClosing = false
+  const failed = Promise.withResolvers<Error>()
+  const fail = (error: Error): void => {
+    if (!isClosing) failed.resolve(error)
+  }
+  void broken.promise.then(fail)
+  void exited.then(fail)
   return {
     connectionString: `esdb://${host}:${bound}?tls=false`,
     port: bound,
-    failed: Promise.race([broken.promise, exited]),
+    failed: failed.promise,
     async close() {
+      isClosing = true
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
       worker.postMessage('close')
       const {promise: late, resolve: giveUp} = Promise.withResolvers<undefined>()

@@ -24,7 +24,8 @@ function describe(error: unknown): Described {
   return {
     type: typeof type === 'string' ? type : null,
     code: typeof code === 'number' ? code : null,
-    message: error.message,
+    // The client's words for an answer that none of its error classes fits.
+    message: error.message.replace(/^Could not recognize /, ''),
     actualVersion,
   }
 }
@@ -66,7 +67,7 @@ export function deleteError(error: unknown, stream: string): Error {
     default:
       if (error instanceof TypeError) return error
       return isCertainlyUnsent(described)
-        ? new StoreUnavailable(`nothing was written: ${described.message}`, cause)
+        ? new StoreUnavailable(`the store took nothing: ${described.message}`, cause)
         : new OutcomeUnknown(`the outcome of the write is unknown: ${described.message}`, cause)
   }
 }
