@@ -23,6 +23,7 @@ export interface ProjectionRunner {
   halted(): readonly {readonly name: string; readonly reason: string}[]
   /** Resolves once everything stored before the start is folded. */
   readonly caughtUp: Promise<void>
+  isCaughtUp(): boolean
   /** Rejects when following ends by a bug; otherwise settles with `stop`. */
   readonly running: Promise<void>
   stop(): Promise<void>
@@ -54,6 +55,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   let considered: Position | null = null
   let flushing: NodeJS.Immediate | null = null
   let failure: Error | null = null
+  let isCaughtUp = false
 
   const flush = (): void => {
     if (flushing !== null) clearImmediate(flushing)
@@ -85,6 +87,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     for await (const message of followAll(parts.store, parts.timers, options)) {
       if (message.type === 'caughtUp') {
         flush()
+        isCaughtUp = true
         caughtUp.resolve()
         continue
       }
@@ -112,6 +115,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     },
     halted: () => models.halted(),
     caughtUp: caughtUp.promise,
+    isCaughtUp: () => isCaughtUp,
     running,
     async stop() {
       stopping.abort()

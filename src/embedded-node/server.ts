@@ -41,6 +41,16 @@ const streamsService = {
   batchAppend: {...StreamsService.batchAppend, requestDeserialize: bytesAsTheyAre, responseSerialize: bytesAsTheyAre},
 }
 
+/**
+ * The official client resets the call whenever it reads a stream that does not exist. Node ends a connection that has
+ * more than 33 resets a second, as a guard against floods; here everybody is a program on this machine. grpc-js has no
+ * option for it, but passes these on.
+ */
+function allowManyResets(server: Server): void {
+  const {commonServerOptions} = server as unknown as {commonServerOptions: Record<string, number>}
+  Object.assign(commonServerOptions, {streamResetBurst: 1_000_000, streamResetRate: 1_000_000})
+}
+
 /** @throws DataFolderInUse, or what the system says when the folder or the port cannot be used */
 export async function startServer(settings: ServerSettings): Promise<RunningServer> {
   const nowMs = (): number => Date.now()
@@ -53,6 +63,7 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': -1,
   })
+  allowManyResets(server)
   server.addService(streamsService, {
     ...writeCalls(commits, openAppends),
     read: (call: ServerWritableStream<ReadReq, Buffer>) =>

@@ -12,6 +12,14 @@ export interface CommandMeta {
   readonly actor: Actor
 }
 
+export interface HandleOptions {
+  /**
+   * The stream most likely does not exist yet: decide without asking for it first. Should it exist after all, the
+   * append finds out and the command is decided again on what is there.
+   */
+  readonly isNew?: boolean
+}
+
 /** The answer to a command: what was written (nothing when it was already so), or why it was refused. */
 export type Handled<State, Event, Refusal> =
   | {readonly ok: true; readonly events: readonly Event[]; readonly state: State; readonly commit: bigint | null}

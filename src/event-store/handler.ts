@@ -1,6 +1,13 @@
 import type {Decider} from '../kernel/decider.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
-import {defaultLimits, type CommandMeta, type Handled, type HandlerLimits, type HandlerParts} from './command.ts'
+import {
+  defaultLimits,
+  type CommandMeta,
+  type Handled,
+  type HandleOptions,
+  type HandlerLimits,
+  type HandlerParts,
+} from './command.ts'
 import {createLane, type Lane} from './lane.ts'
 
 /**
@@ -17,6 +24,7 @@ export interface Handler {
     stream: string,
     command: Command,
     meta: CommandMeta,
+    options?: HandleOptions,
   ): Promise<Handled<State, Event, Refusal>>
   /** The state of a stream as the store has it now. */
   load<State, Command, Event extends AnyEvent, Refusal>(
@@ -38,9 +46,9 @@ export function createHandler(parts: HandlerParts, limits: HandlerLimits = defau
   }
 
   return {
-    async handle(decider, stream, command, meta) {
+    async handle(decider, stream, command, meta, options) {
       const lane = laneOf(decider, stream)
-      return (await lane.submit(command, meta)) as never
+      return (await lane.submit(command, meta, options?.isNew === true)) as never
     },
     async load(decider, stream) {
       const lane = laneOf(decider, stream)

@@ -9,7 +9,7 @@ import {OutcomeUnknown, WrongExpectedRevision, type NewEvent, type RecordedEvent
  * while an append was under way are decided together next.
  */
 export interface Lane {
-  submit(command: unknown, meta: CommandMeta): Promise<Handled<unknown, AnyEvent, unknown>>
+  submit(command: unknown, meta: CommandMeta, isNew: boolean): Promise<Handled<unknown, AnyEvent, unknown>>
   load(): Promise<unknown>
   isIdle(): boolean
 }
@@ -29,6 +29,7 @@ type AnyDecider = Decider<unknown, unknown, AnyEvent, unknown>
 interface Pending {
   readonly command: unknown
   readonly meta: CommandMeta
+  readonly isNew: boolean
   readonly resolve: (handled: Handled<unknown, AnyEvent, unknown>) => void
   readonly reject: (error: unknown) => void
 }
@@ -125,7 +126,7 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   async function settle(batch: readonly Pending[]): Promise<void> {
     let open = batch
     for (let conflicts = 0; ;) {
-      if (folded === null) await catchUp()
+      if (folded === null && !open.every(({isNew}) => isNew)) await catchUp()
       const base: Folded = folded ?? {state: decider.initial, revision: -1n}
       const {decided, events, state} = decideAll(open, base.state)
       open = decided.map(({pending}) => pending)
@@ -166,13 +167,13 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   }
 
   return {
-    submit: (command, meta) =>
+    submit: (command, meta, isNew) =>
       new Promise((resolve, reject) => {
         if (queue.length >= limits.queueMax) {
           reject(new QueueFull(`too many commands wait for ${stream}; try again`))
           return
         }
-        queue.push({command, meta, resolve, reject})
+        queue.push({command, meta, isNew, resolve, reject})
         if (!running) void run()
       }),
     async load() {

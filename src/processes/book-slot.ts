@@ -57,7 +57,7 @@ export async function bookSlot(
   if (machineId === undefined) return answerAgain(handler, bookingId, null)
 
   const confirm = {type: 'ConfirmBooking', bookingId, terms: agreed, machineId} as const
-  const confirmed = await handler.handle(booking, bookingStream(bookingId), confirm, meta('confirm'))
+  const confirmed = await handler.handle(booking, bookingStream(bookingId), confirm, meta('confirm'), {isNew: true})
   if (!confirmed.ok || confirmed.state === null) throw new Error(`booking ${bookingId} was not confirmed`)
   return {ok: true, booking: confirmed.state, commit: confirmed.commit}
 }
