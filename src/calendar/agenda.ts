@@ -58,9 +58,35 @@ export function fitOf(allocations: readonly Allocation[], slot: Allocation): num
   const after = allocations[index]
   if (before !== undefined && collide(before, slot)) return null
   if (after !== undefined && collide(slot, after)) return null
+  if (reachesAcross(allocations, index, slot)) return null
   const idleBefore = before === undefined ? Infinity : Math.max(0, occupiedFrom(slot) - occupiedUntil(before))
   const idleAfter = after === undefined ? Infinity : Math.max(0, occupiedFrom(after) - occupiedUntil(slot))
   return Math.min(idleBefore, idleAfter)
+}
+
+/**
+ * Buffers that fall away beside a touching booking of the same customer still keep all others off: without this, a
+ * long buffer would come into force against somebody when the booking that hid it is given back. Only runs of one
+ * customer can hide a buffer, so the look ends at the first neighbours that are strangers to slot and each other.
+ */
+function reachesAcross(allocations: readonly Allocation[], index: number, slot: Allocation): boolean {
+  const strangersMeet = (nearer: Allocation, further: Allocation): boolean =>
+    nearer.userId !== slot.userId && nearer.userId !== further.userId
+  let nearer = slot
+  for (let i = index - 1; i >= 0; i--) {
+    const further = allocations[i]
+    if (further === undefined || strangersMeet(nearer, further)) break
+    if (further.userId !== slot.userId && occupiedUntil(further) > occupiedFrom(slot)) return true
+    nearer = further
+  }
+  nearer = slot
+  for (let i = index; i < allocations.length; i++) {
+    const further = allocations[i]
+    if (further === undefined || strangersMeet(nearer, further)) break
+    if (further.userId !== slot.userId && occupiedUntil(slot) > occupiedFrom(further)) return true
+    nearer = further
+  }
+  return false
 }
 
 /** `first` starts no later than `second`: does it leave too little room? */
@@ -69,16 +95,35 @@ export function collide(first: Allocation, second: Allocation): boolean {
   return occupiedUntil(first) > occupiedFrom(second)
 }
 
-/** The earliest start, at or after the wished one, at which the machine is free for such a slot. */
-export function freeFrom(allocations: readonly Allocation[], slot: Allocation): Instant {
-  let candidate = slot
-  for (const allocation of allocations) {
-    if (occupiedUntil(allocation) <= occupiedFrom(slot)) continue
-    if (fitOf(allocations, candidate) !== null) break
-    const startMs = Math.max(candidate.startMs, occupiedUntil(allocation) + slot.warmUpMs)
-    candidate = {...slot, startMs, endMs: startMs + (slot.endMs - slot.startMs)}
+/**
+ * The earliest start, a whole minute at or after the wished one, at which the machine is free for such a slot; null
+ * when there is none before `limitMs`.
+ */
+export function freeFrom(allocations: readonly Allocation[], slot: Allocation, limitMs: number): Instant | null {
+  const lengthMs = slot.endMs - slot.startMs
+  let earliestMs = limitMs
+  const consider = (ms: number): void => {
+    const startMs = Math.ceil(ms / 60_000) * 60_000
+    if (startMs < slot.startMs || startMs >= earliestMs) return
+    if (fitOf(allocations, {...slot, startMs, endMs: startMs + lengthMs}) !== null) earliestMs = startMs
   }
-  return instantFromMs(candidate.startMs)
+  consider(slot.startMs)
+  // The first free moment is the end of what is in the way, or touches a booking of the same customer.
+  for (const allocation of allocations) {
+    if (allocation.startMs - lengthMs >= earliestMs) break
+    consider(occupiedUntil(allocation) + slot.warmUpMs)
+    if (allocation.userId === slot.userId) {
+      consider(allocation.endMs)
+      consider(allocation.startMs - lengthMs)
+    }
+  }
+  return earliestMs === limitMs ? null : instantFromMs(earliestMs)
+}
+
+/** What a machine that takes over at `nowMs` is needed for: nothing before that. */
+export function remainingOf(allocation: Allocation, nowMs: number): Allocation {
+  const startMs = Math.max(allocation.startMs, nowMs)
+  return {...allocation, startMs, warmUpMs: startMs - Math.max(occupiedFrom(allocation), nowMs)}
 }
 
 export function withAllocation(allocations: readonly Allocation[], added: Allocation): readonly Allocation[] {

@@ -7,6 +7,7 @@ import {
   fitOf,
   freeFrom,
   occupiedUntil,
+  remainingOf,
   withAllocation,
   type Allocation,
   type MachineAgenda,
@@ -50,7 +51,7 @@ export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, Ca
     switch (command.type) {
       case 'OfferMachine': {
         const known = lookUp(state.machines, command.machineId)
-        const services = [...command.services].sort()
+        const services = [...new Set(command.services)].sort()
         if (known?.offered === true && known.services.join() === services.join()) return accept()
         return accept({type: 'MachineOffered', data: {machineId: command.machineId, services}})
       }
@@ -89,7 +90,8 @@ export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, Ca
         const {bookingId, fromMachineId, toMachineId, at} = event.data
         const allocation = allocationIn(state, fromMachineId, bookingId)
         if (allocation === undefined) return state
-        return withSlot(withoutSlot(state, fromMachineId, bookingId), toMachineId, allocation, msOf(at))
+        const moved = remainingOf(allocation, msOf(at))
+        return withSlot(withoutSlot(state, fromMachineId, bookingId), toMachineId, moved, msOf(at))
       }
       default:
         return assertNever(event)
@@ -111,7 +113,7 @@ function decideAllocation(
   const slot = allocationOf(wish)
   const choice = bestMachine(state, slot, null)
   if (choice === 'none serves') return refuse({type: 'NoMachineServes', serviceId: wish.serviceId})
-  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, slot)})
+  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, slot, null)})
   const {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = wish
   const data = {bookingId, userId, machineId: choice, serviceId, interval, warmUpMinutes, turnaroundMinutes, at: now}
   return accept({type: 'SlotAllocated', data})
@@ -142,10 +144,11 @@ function decideFailOver(
   const allocation = machineId === undefined ? undefined : allocationIn(state, machineId, bookingId)
   if (machineId === undefined || allocation === undefined) return refuse({type: 'NoSuchAllocation', bookingId})
   if (machineId !== fromMachineId) return accept()
-  const remaining = {...allocation, startMs: Math.max(allocation.startMs, msOf(now))}
+  const remaining = remainingOf(allocation, msOf(now))
+  if (remaining.startMs >= remaining.endMs) return refuse({type: 'NoSuchAllocation', bookingId})
   const choice = bestMachine(state, remaining, fromMachineId)
   if (choice === 'none serves') return refuse({type: 'NoMachineServes', serviceId: allocation.serviceId})
-  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, remaining)})
+  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, remaining, fromMachineId)})
   return accept({
     type: 'AllocationFailedOver',
     data: {bookingId, fromMachineId, toMachineId: choice, at: now},
@@ -159,10 +162,10 @@ function bestMachine(
   except: MachineId | null,
 ): MachineId | 'none serves' | 'none free' {
   let best: {machineId: MachineId; fit: number} | null = null
-  let serves = false
+  let served = false
   for (const agenda of valuesOf(state.machines)) {
-    if (!agenda.offered || agenda.machineId === except || !agenda.services.includes(slot.serviceId)) continue
-    serves = true
+    if (!serves(agenda, slot, except)) continue
+    served = true
     const fit = fitOf(agenda.allocations, slot)
     if (fit === null) continue
     if (best === null || fit < best.fit || (fit === best.fit && agenda.machineId < best.machineId)) {
@@ -170,17 +173,20 @@ function bestMachine(
     }
   }
   if (best !== null) return best.machineId
-  return serves ? 'none free' : 'none serves'
+  return served ? 'none free' : 'none serves'
 }
 
-function earliestStart(state: CalendarState, slot: Allocation): Instant {
+function earliestStart(state: CalendarState, slot: Allocation, except: MachineId | null): Instant {
   let earliest: Instant | null = null
   for (const agenda of valuesOf(state.machines)) {
-    if (!agenda.offered || !agenda.services.includes(slot.serviceId)) continue
-    const free = freeFrom(agenda.allocations, slot)
-    if (earliest === null || free < earliest) earliest = free
+    if (!serves(agenda, slot, except)) continue
+    earliest = freeFrom(agenda.allocations, slot, earliest === null ? Infinity : msOf(earliest)) ?? earliest
   }
   return earliest ?? instantFromMs(slot.startMs)
+}
+
+function serves(agenda: MachineAgenda, slot: Allocation, except: MachineId | null): boolean {
+  return agenda.offered && agenda.machineId !== except && agenda.services.includes(slot.serviceId)
 }
 
 function agendaOf(state: CalendarState, machineId: MachineId): MachineAgenda {
