@@ -75,7 +75,10 @@ export function createEngine(parts: EngineParts) {
   const registry = createRegistry(...allEventTypes)
   const handler = createHandler({store, registry, clock, timers, random})
   const projections = startProjections({
-    ...{store, registry, clock, timers},
+    store,
+    registry,
+    clock,
+    timers,
     projections: allProjections,
     file: parts.readModelsFile,
     onLost: error => log.warn('connection to the event store', error),
@@ -99,7 +102,7 @@ export function createEngine(parts: EngineParts) {
     projections,
     queries,
     bookings: createBookings({handler, clock, catalogue: queries.catalogue, policy, once}),
-    purchases: createPurchases({handler, pack: queries.catalogue.pack, once}),
+    purchases: createPurchases({handler, pack: id => queries.catalogue.pack(id), once}),
     operations: createOperations({handler, drivers, once}),
     people: createPeople({handler, tokens, masterKey, randomBytes, once}),
     /** Runs the processes whenever this node holds the lease, until `signal` ends it. */
@@ -123,7 +126,12 @@ function processParts(
   const {clock, timers, ids, random, timings, drivers, log} = parts
   const bookingsOnMax = 8
   return {
-    ...{handler, clock, timers, ids, random, timings},
+    handler,
+    clock,
+    timers,
+    ids,
+    random,
+    timings,
     intervals: defaultLookIntervals,
     driverOf(machineId) {
       const row = work.machine(machineId)

@@ -1,11 +1,11 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import {loadOrCreateDevelopmentSecrets, type Secrets} from './access/secrets.ts'
-import {createTokens} from './access/tokens.ts'
+import {createTokens, type Tokens} from './access/tokens.ts'
 import {defaultPolicy, type BookingPolicy} from './booking/policies.ts'
 import type {Config} from './config.ts'
 import {seedDevelopment} from './development.ts'
-import {createFleet, driverFailureOf, type Fleet} from './drivers/fleet.ts'
+import {createFleet, driverFailureOf, type DriverRegistration, type Fleet} from './drivers/fleet.ts'
 import {qemuKind} from './drivers/qemu.ts'
 import {simulatedKind} from './drivers/simulated.ts'
 import {startEmbeddedNode} from './embedded-node/node.ts'
@@ -36,29 +36,16 @@ export async function startNode(config: Config): Promise<Node> {
   const opened = await openStore(config, dataFolder)
   const {store} = opened
   const secrets = secretsOf(config, dataFolder)
-  const fleet = createFleet([
-    simulatedKind({
-      clock: systemClock,
-      random: systemRandom,
-      statePath: join(dataFolder, 'simulated-machines.json'),
-    }),
-    qemuKind(),
-  ])
-  const tokens = createTokens({
-    keys: secrets.tokenKeys,
-    issuer: 'hourhand',
-    audience: 'hourhand',
-    clock: systemClock,
-    ids: systemIds,
-  })
+  const fleet = fleetOf(dataFolder)
+  const tokens = tokensOf(secrets)
   const engine = createEngine({
     store,
+    tokens,
     clock: systemClock,
     timers: systemTimers,
     ids: systemIds,
     random: systemRandom,
     randomBytes: systemRandomBytes,
-    tokens,
     masterKey: secrets.masterKey,
     policy: policyOf(config),
     timings: timingsOf(config),
@@ -129,6 +116,16 @@ export async function openStore(config: Config, dataFolder: string): Promise<Ope
   return {store, failed: embedded.failed, close: () => embedded.close()}
 }
 
+function fleetOf(dataFolder: string): Fleet {
+  const statePath = join(dataFolder, 'simulated-machines.json')
+  return createFleet([simulatedKind({clock: systemClock, random: systemRandom, statePath}), qemuKind()])
+}
+
+function tokensOf(secrets: Secrets): Tokens {
+  const names = {issuer: 'hourhand', audience: 'hourhand'}
+  return createTokens({...names, keys: secrets.tokenKeys, clock: systemClock, ids: systemIds})
+}
+
 function secretsOf(config: Config, dataFolder: string): Secrets {
   if (config.secrets.type === 'configured') return config.secrets
   return loadOrCreateDevelopmentSecrets(dataFolder, systemRandomBytes)
@@ -169,7 +166,7 @@ function driversOf(fleet: Fleet) {
   return {
     kinds: fleet.kinds,
     parseConfig: (kind: string, config: unknown) => fleet.parseConfig(kind, config),
-    driver: fleet.driver.bind(fleet),
+    driver: (machineId: string, registration: DriverRegistration) => fleet.driver(machineId, registration),
     failureOf: driverFailureOf,
   }
 }
