@@ -33,6 +33,7 @@ const CLOSE_MS_MAX = 5000
 
 /** @throws DataFolderInUse when another process has the folder; Error when the folder or the port cannot be used */
 export async function startEmbeddedNode({dataDir, port, host}: EmbeddedNodeOptions): Promise<EmbeddedNode> {
+  if (host !== '127.0.0.1') throw new Error('the embedded node serves the loopback interface only')
   const settings: WorkerSettings = {dataDir: resolvePath(dataDir), host, port: port ?? 0}
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     name: 'embedded-node',

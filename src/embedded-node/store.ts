@@ -68,14 +68,16 @@ const CACHED_STREAMS = 50_000
 /**
  * Opens or creates the store of a folder and takes the folder's lock, which the operating system releases when the
  * process ends, however it ends.
+ * @param pagesMax bounds the file, in pages of 4 KiB: the way to see a full disk without filling one
  * @throws DataFolderInUse when another process has it
  */
-export function openStore(dataDir: string, nowMs: () => number): Store {
+export function openStore(dataDir: string, nowMs: () => number, pagesMax?: number): Store {
   mkdirSync(dataDir, {recursive: true})
   const lock = lockFolder(dataDir)
   try {
     const db = openDatabase(join(dataDir, FILE_NAME))
     syncFolder(dataDir)
+    if (pagesMax !== undefined) db.exec(`PRAGMA max_page_count = ${pagesMax}`)
     const store = createStore(db, prepareStatements(db), nowMs, lock)
     if (store.lastPosition() === 0) store.commit([firstWrite()])
     return store

@@ -1,4 +1,5 @@
 /** The entry of the node's thread: starts the server, reports to the main thread, stops when told to. */
+import {logVerbosity, setLogVerbosity} from '@grpc/grpc-js'
 import {parentPort, workerData} from 'node:worker_threads'
 
 import {DataFolderInUse} from './folder-lock.ts'
@@ -22,6 +23,8 @@ const report = (message: WorkerReport): void => {
   parentPort?.postMessage(message)
 }
 
+// Errors are reported, not printed.
+setLogVerbosity(logVerbosity.NONE)
 try {
   const server = await startServer({
     ...(workerData as WorkerSettings),

@@ -1,12 +1,15 @@
 /** The client library with its faults fenced in. Nothing but esdb.ts uses it. */
 import {type EventData, EventStoreDBClient} from '@eventstore/db-client'
 import {StreamsClient} from '@eventstore/db-client/generated/streams_grpc_pb.js'
+import {logVerbosity, setLogVerbosity} from '@grpc/grpc-js'
 
 import type {NewEvent} from './port.ts'
 
 /** Makes a client that does not connect yet. Throws when the connection string cannot be read. */
 export function connectClient(connectionString: string): EventStoreDBClient {
   guardBatchAppends()
+  // Errors reach the caller; printing them as well says nothing more.
+  setLogVerbosity(logVerbosity.NONE)
   return EventStoreDBClient.connectionString(connectionString)
 }
 

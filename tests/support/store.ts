@@ -12,9 +12,9 @@ export interface TestStore {
   readonly node: EmbeddedNode
   readonly dataDir: string
   /** Stops the node and starts it again on the same folder and port. */
-  restart(): Promise<void>
+  restart(this: void): Promise<void>
   /** Closes all and removes the folder. */
-  stop(): Promise<void>
+  stop(this: void): Promise<void>
 }
 
 /** Starts a node with an empty log; ready in well under half a second. */
