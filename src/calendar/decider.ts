@@ -13,7 +13,7 @@ import {
   type MachineAgenda,
   type SlotWish,
 } from './agenda.ts'
-import {calendarCategory, type CalendarEvent} from './events.ts'
+import {calendarCategory, type CalendarEvent, type SlotRefusal} from './events.ts'
 
 export type CalendarCommand =
   | {readonly type: 'OfferMachine'; readonly machineId: MachineId; readonly services: readonly ServiceId[]}
@@ -23,14 +23,11 @@ export type CalendarCommand =
   | {readonly type: 'ShortenAllocation'; readonly bookingId: BookingId; readonly end: Instant}
   | {readonly type: 'FailOverAllocation'; readonly bookingId: BookingId; readonly fromMachineId: MachineId}
 
-export type CalendarRefusal =
-  /** `until`: the earliest start at or after the wished one at which a machine of the pool is free. */
-  | {readonly type: 'SlotTaken'; readonly until: Instant}
-  | {readonly type: 'NoMachineServes'; readonly serviceId: ServiceId}
-  | {readonly type: 'NoSuchAllocation'; readonly bookingId: BookingId}
+/** Only a fail-over is refused; an allocation that cannot be had is a fact (`SlotDeclined`), see `declinedBecause`. */
+export type CalendarRefusal = SlotRefusal | {readonly type: 'NoSuchAllocation'; readonly bookingId: BookingId}
 
 /**
- * Allocations are forgotten two days after their end; booking ids whose slot was given back are remembered for one to
+ * Allocations are forgotten two days after their end; booking ids whose slot was given back or declined are remembered for one to
  * two days. A late repeat of an allocation therefore finds its answer, and the state stays as small as what is live.
  */
 const memoryMs = 48 * 3_600_000
@@ -38,14 +35,15 @@ const memoryMs = 48 * 3_600_000
 export interface CalendarState {
   readonly machines: PersistentMap<MachineAgenda>
   readonly machineOf: PersistentMap<MachineId>
-  readonly freed: PersistentMap<true>
-  readonly freedBefore: PersistentMap<true>
-  readonly freedSinceMs: number
+  /** Bookings without a slot (any more): why it was declined, null when it was given back. */
+  readonly gone: PersistentMap<SlotRefusal | null>
+  readonly goneBefore: PersistentMap<SlotRefusal | null>
+  readonly goneSinceMs: number
 }
 
 export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, CalendarRefusal> = {
   category: calendarCategory,
-  initial: {machines: emptyMap(), machineOf: emptyMap(), freed: emptyMap(), freedBefore: emptyMap(), freedSinceMs: 0},
+  initial: {machines: emptyMap(), machineOf: emptyMap(), gone: emptyMap(), goneBefore: emptyMap(), goneSinceMs: 0},
 
   decide(command, state, {now}) {
     switch (command.type) {
@@ -84,6 +82,8 @@ export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, Ca
       }
       case 'SlotAllocated':
         return withSlot(state, event.data.machineId, allocationOf(event.data), msOf(event.data.at))
+      case 'SlotDeclined':
+        return remembering(state, event.data.bookingId, event.data.refusal, event.data.at)
       case 'AllocationShortened':
         return withShortened(state, event.data)
       case 'AllocationFailedOver': {
@@ -104,17 +104,28 @@ export function machineHolding(state: CalendarState, bookingId: BookingId): Mach
   return lookUp(state.machineOf, bookingId)
 }
 
+/** Why the booking was declined a slot; null when it was not. */
+export function declinedBecause(state: CalendarState, bookingId: BookingId): SlotRefusal | null {
+  return goneBecause(state, bookingId) ?? null
+}
+
 function decideAllocation(
   wish: SlotWish,
   state: CalendarState,
   now: Instant,
 ): Decision<CalendarEvent, CalendarRefusal> {
-  if (lookUp(state.machineOf, wish.bookingId) !== undefined || wasFreed(state, wish.bookingId)) return accept()
+  const {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = wish
+  // Decided before, either way: the state has the answer.
+  if (lookUp(state.machineOf, bookingId) !== undefined || goneBecause(state, bookingId) !== undefined) return accept()
   const slot = allocationOf(wish)
   const choice = bestMachine(state, slot, null)
-  if (choice === 'none serves') return refuse({type: 'NoMachineServes', serviceId: wish.serviceId})
-  if (choice === 'none free') return refuse({type: 'SlotTaken', until: earliestStart(state, slot, null)})
-  const {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = wish
+  if (choice === 'none serves' || choice === 'none free') {
+    const refusal: SlotRefusal =
+      choice === 'none serves'
+        ? {type: 'NoMachineServes', serviceId}
+        : {type: 'SlotTaken', until: earliestStart(state, slot, null)}
+    return accept({type: 'SlotDeclined', data: {bookingId, refusal, at: now}})
+  }
   const data = {bookingId, userId, machineId: choice, serviceId, interval, warmUpMinutes, turnaroundMinutes, at: now}
   return accept({type: 'SlotAllocated', data})
 }
@@ -127,7 +138,7 @@ function decideShortening(
 ): Decision<CalendarEvent, CalendarRefusal> {
   const machineId = lookUp(state.machineOf, bookingId)
   if (machineId === undefined) {
-    return wasFreed(state, bookingId) ? accept() : refuse({type: 'NoSuchAllocation', bookingId})
+    return goneBecause(state, bookingId) !== undefined ? accept() : refuse({type: 'NoSuchAllocation', bookingId})
   }
   const allocation = allocationIn(state, machineId, bookingId)
   if (allocation === undefined || allocation.endMs <= msOf(end)) return accept()
@@ -230,22 +241,30 @@ function withShortened(
   const agenda = agendaOf(state, machineId)
   const allocation = agenda.allocations.find(candidate => candidate.bookingId === bookingId)
   if (allocation === undefined) return state
-  if (endMs <= allocation.startMs) return remembering(withoutSlot(state, machineId, bookingId), bookingId, data.at)
+  if (endMs <= allocation.startMs)
+    return remembering(withoutSlot(state, machineId, bookingId), bookingId, null, data.at)
   const allocations = agenda.allocations.map(other => (other === allocation ? {...allocation, endMs} : other))
   return withAgenda(state, {...agenda, allocations})
 }
 
-function remembering(state: CalendarState, bookingId: BookingId, at: Instant): CalendarState {
+function remembering(
+  state: CalendarState,
+  bookingId: BookingId,
+  refusal: SlotRefusal | null,
+  at: Instant,
+): CalendarState {
   const atMs = msOf(at)
-  const rotate = atMs - state.freedSinceMs > memoryMs / 2
+  const rotate = atMs - state.goneSinceMs > memoryMs / 2
   return {
     ...state,
-    freed: put(rotate ? emptyMap<true>() : state.freed, bookingId, true),
-    freedBefore: rotate ? state.freed : state.freedBefore,
-    freedSinceMs: rotate ? atMs : state.freedSinceMs,
+    gone: put(rotate ? emptyMap<SlotRefusal | null>() : state.gone, bookingId, refusal),
+    goneBefore: rotate ? state.gone : state.goneBefore,
+    goneSinceMs: rotate ? atMs : state.goneSinceMs,
   }
 }
 
-function wasFreed(state: CalendarState, bookingId: BookingId): boolean {
-  return lookUp(state.freed, bookingId) !== undefined || lookUp(state.freedBefore, bookingId) !== undefined
+/** Undefined: nothing is known of it. */
+function goneBecause(state: CalendarState, bookingId: BookingId): SlotRefusal | null | undefined {
+  const recent = lookUp(state.gone, bookingId)
+  return recent === undefined ? lookUp(state.goneBefore, bookingId) : recent
 }

@@ -8,6 +8,14 @@ export function calendarStream(poolId: PoolId): string {
   return `${calendarCategory}-${poolId}`
 }
 
+const slotRefusal = z.discriminatedUnion('type', [
+  /** `until`: the earliest start at or after the wished one at which a machine of the pool is free. */
+  z.object({type: z.literal('SlotTaken'), until: stored.instant}),
+  z.object({type: z.literal('NoMachineServes'), serviceId: stored.id<'Service'>()}),
+])
+/** Why a booking got no machine. */
+export type SlotRefusal = z.output<typeof slotRefusal>
+
 export const calendarEvents = {
   /** A machine takes bookings in this pool from now on, for these services. Repeated when its services change. */
   MachineOffered: {
@@ -27,6 +35,13 @@ export const calendarEvents = {
       turnaroundMinutes: stored.minutes,
       at: stored.instant,
     }),
+  },
+  /**
+   * A booking got no machine. Written down so that it stays so: whoever finishes the booking after a crash must not
+   * allocate what the caller was told is taken.
+   */
+  SlotDeclined: {
+    schema: z.object({bookingId: stored.id<'Booking'>(), refusal: slotRefusal, at: stored.instant}),
   },
   /** The booking needs its machine only until `at`; at or before the start this frees the whole slot. */
   AllocationShortened: {

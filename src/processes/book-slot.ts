@@ -2,8 +2,8 @@ import {account, type AccountRefusal} from '../account/decider.ts'
 import {accountStream} from '../account/events.ts'
 import {booking, type Booking} from '../booking/decider.ts'
 import {bookingStream} from '../booking/events.ts'
-import {calendar, machineHolding, type CalendarRefusal} from '../calendar/decider.ts'
-import {calendarStream} from '../calendar/events.ts'
+import {calendar, declinedBecause, machineHolding} from '../calendar/decider.ts'
+import {calendarStream, type SlotRefusal} from '../calendar/events.ts'
 import type {CommandMeta} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {derivedCommandId, type BookingId} from '../kernel/ids.ts'
@@ -11,7 +11,7 @@ import type {Actor} from '../kernel/messages.ts'
 import {lookUp} from '../kernel/persistent-map.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
 
-export type BookSlotRefusal = AccountRefusal | CalendarRefusal
+export type BookSlotRefusal = AccountRefusal | SlotRefusal
 
 export type BookSlotAnswer =
   | {readonly ok: true; readonly booking: Booking; readonly commit: bigint | null}
@@ -21,8 +21,11 @@ export type BookSlotAnswer =
  * Books a slot: three streams, one append each, safe to resume at any point.
  *
  *     account:  hours held        | refused → nothing has happened
- *     calendar: slot allocated    | refused → the hold is released, with the refusal in it
+ *     calendar: slot allocated    | declined → the hold is released, with the refusal in it
  *     booking:  confirmed           a new stream: cannot be refused
+ *
+ * The calendar settles it, once, either way. Were a refusal not written down, a slot given back a moment later could be
+ * allocated by whoever finishes the booking while its first driver releases the hold: a booking nobody pays for.
  *
  * Every step's command id follows from the booking's id, and every decider knows what it has decided before, so running
  * it again (a repeat by the caller, the lease holder after a crash) finishes what is open and gives the same answer.
@@ -47,10 +50,12 @@ export async function bookSlot(
   const {warmUpMinutes, turnaroundMinutes} = agreed.policy
   const wish = {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes}
   const slot = await handler.handle(calendar, calendarStream(poolId), {type: 'AllocateSlot', wish}, meta('allocate'))
-  if (!slot.ok) {
-    const reason = {type: 'refused', refusal: slot.refusal} as const
+  if (!slot.ok) throw new Error(`booking ${bookingId}: ${slot.refusal.type}`)
+  const refusal = declinedBecause(slot.state, bookingId)
+  if (refusal !== null) {
+    const reason = {type: 'refused', refusal} as const
     await handler.handle(account, accountStream(userId), {type: 'ReleaseHold', bookingId, reason}, meta('release'))
-    return slot
+    return {ok: false, refusal}
   }
   const machineId = machineHolding(slot.state, bookingId)
   // Given back meanwhile: the booking was finished by somebody else and then cancelled.

@@ -23,7 +23,7 @@ function allocate(bookingId: BookingId, start: Instant): CalendarCommand {
 function remembered(state: CalendarState): number {
   const live = [...valuesOf(state.machines)].reduce((sum, {allocations}) => sum + allocations.length, 0)
   expect(state.machineOf.size).toBe(live)
-  return live + state.freed.size + state.freedBefore.size
+  return live + state.gone.size + state.goneBefore.size
 }
 
 test('remembers what is live and what ended or was freed in the last days, however long it runs', () => {

@@ -1,6 +1,6 @@
 import {describe, expect, test} from 'vitest'
-import {calendar, machineHolding, type CalendarCommand} from '../../src/calendar/decider.ts'
-import type {CalendarEvent} from '../../src/calendar/events.ts'
+import {calendar, declinedBecause, machineHolding, type CalendarCommand} from '../../src/calendar/decider.ts'
+import type {CalendarEvent, SlotRefusal} from '../../src/calendar/events.ts'
 import {idOf} from '../../src/kernel/ids.ts'
 import type {Instant} from '../../src/kernel/time.ts'
 import {at, given} from '../support/given.ts'
@@ -29,6 +29,10 @@ function allocated(bookingId: string, machineId: string, start: string, end: str
   const interval = {start: at(start), end: at(end)}
   const ids = {bookingId: idOf<'Booking'>(bookingId), userId: idOf<'User'>(userId), serviceId: serviceA}
   return {type: 'SlotAllocated', data: {...ids, ...on(machineId), interval, ...buffers, at: now}}
+}
+
+function declined(refusal: SlotRefusal, bookingId = 'b1'): CalendarEvent {
+  return {type: 'SlotDeclined', data: {bookingId: idOf(bookingId), refusal, at: now}}
 }
 
 function on(machineId: string): {machineId: ReturnType<typeof idOf<'Machine'>>} {
@@ -83,7 +87,7 @@ describe('withdrawing a machine', () => {
     const events = [offered('m1'), allocated('b1', 'm1', '10:00', '11:00'), withdrawn('m1')]
     given(calendar, ...events)
       .when(allocate('b2', '12:00', '13:00'), now)
-      .thenRefused({type: 'NoMachineServes', serviceId: serviceA})
+      .thenEvents(declined({type: 'NoMachineServes', serviceId: serviceA}, 'b2'))
     given(calendar, ...events, offered('m2'))
       .when(allocate('b2', '12:00', '13:00'), now)
       .thenEvents(allocated('b2', 'm2', '12:00', '13:00'))
@@ -101,7 +105,7 @@ describe('allocating a slot', () => {
   test('is refused when no machine serves', () => {
     given(calendar, offered('m1', [serviceB]))
       .when(allocate('b1', '10:00', '11:00'), now)
-      .thenRefused({type: 'NoMachineServes', serviceId: serviceA})
+      .thenEvents(declined({type: 'NoMachineServes', serviceId: serviceA}))
   })
 
   test('takes the lowest id when all are as good', () => {
@@ -151,7 +155,7 @@ describe('allocating a slot', () => {
       allocated('y', 'm1', '11:10', '12:00', 'bob'),
     )
       .when(allocate('b1', start, end), now)
-      .thenRefused({type: 'SlotTaken', until: start === '09:59' ? at('10:00') : at('12:10')})
+      .thenEvents(declined({type: 'SlotTaken', until: start === '09:59' ? at('10:00') : at('12:10')}))
   })
 
   test('names the earliest start on any machine that serves', () => {
@@ -164,7 +168,17 @@ describe('allocating a slot', () => {
       allocated('y', 'm2', '10:00', '12:30', 'bob'),
     )
       .when(allocate('b1', '11:00', '12:00'), now)
-      .thenRefused({type: 'SlotTaken', until: at('12:40')})
+      .thenEvents(declined({type: 'SlotTaken', until: at('12:40')}))
+  })
+
+  test('once declined stays declined, though the slot has become free', () => {
+    const refusal = {type: 'SlotTaken', until: at('12:10')} as const
+    const taken = allocated('x', 'm1', '10:00', '12:00', 'bob')
+    const after = given(calendar, offered('m1'), taken, declined(refusal), shortened('x', 'm1', at('10:00')))
+    after.when(allocate('b1', '10:00', '11:00'), now).thenNothing()
+    expect(declinedBecause(after.state, idOf('b1'))).toEqual(refusal)
+    expect(machineHolding(after.state, idOf('b1'))).toBeUndefined()
+    expect(declinedBecause(after.state, idOf('x'))).toBeNull()
   })
 
   test('repeated is quiet and finds its machine', () => {
