@@ -1,3 +1,4 @@
+import {hash} from 'node:crypto'
 import {derivedUuid, type CommandId} from '../kernel/ids.ts'
 import type {Actor} from '../kernel/messages.ts'
 import type {Clock, Timers} from '../kernel/time.ts'
@@ -50,7 +51,11 @@ export const defaultLimits: HandlerLimits = {
   unknownRetriesMax: 5,
 }
 
-/** The id of the `index`-th event that follows from a command on a stream. */
-export function eventIdOf(commandId: CommandId, stream: string, index: number): string {
-  return derivedUuid(commandId, stream, String(index))
+/**
+ * The id of the `index`-th event that follows from a command on a stream. The data is part of it: a store takes an
+ * append of known ids for a repeat and does not look at what they hold, so that other data must have another id.
+ */
+export function eventIdOf(commandId: CommandId, stream: string, index: number, data: unknown): string {
+  const digest = hash('sha1', JSON.stringify(data), 'base64').slice(0, 16)
+  return derivedUuid(commandId, stream, String(index), digest)
 }

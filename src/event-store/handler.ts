@@ -41,7 +41,7 @@ export function createHandler(parts: HandlerParts, limits: HandlerLimits = defau
     const lane = lanes.get(stream) ?? createLane(parts, limits, decider, stream)
     lanes.delete(stream)
     lanes.set(stream, lane)
-    if (lanes.size > limits.cachedStreamsMax) evict(lanes, limits.cachedStreamsMax)
+    if (lanes.size > limits.cachedStreamsMax) evict(lanes, limits.cachedStreamsMax, stream)
     return lane
   }
 
@@ -57,9 +57,9 @@ export function createHandler(parts: HandlerParts, limits: HandlerLimits = defau
   }
 }
 
-function evict(lanes: Map<string, Lane>, max: number): void {
+function evict(lanes: Map<string, Lane>, max: number, needed: string): void {
   for (const [stream, lane] of lanes) {
     if (lanes.size <= max) return
-    if (lane.isIdle()) lanes.delete(stream)
+    if (stream !== needed && lane.isIdle()) lanes.delete(stream)
   }
 }

@@ -2,7 +2,7 @@ import {fold, type Decider, type Decision} from '../kernel/decider.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
 import type {Instant} from '../kernel/time.ts'
 import {eventIdOf, type CommandMeta, type Handled, type HandlerLimits, type HandlerParts} from './command.ts'
-import {OutcomeUnknown, WrongExpectedRevision, type NewEvent, type RecordedEvent} from './port.ts'
+import {AppendTooLarge, OutcomeUnknown, WrongExpectedRevision, type NewEvent, type RecordedEvent} from './port.ts'
 
 /**
  * One stream's queue of commands and its folded state. Commands are decided in the order they came; those that came
@@ -47,29 +47,38 @@ interface Decided {
 }
 
 const pageSize = 1000
+const noIds: ReadonlySet<string> = new Set()
 
 export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: AnyDecider, stream: string): Lane {
   const {store, registry, clock, timers, random} = parts
   const queue: Pending[] = []
+  const unread: Folded = {state: decider.initial, revision: -1n}
   let folded: Folded | null = null
   let running = false
 
-  /** Brings the folded state up to what the store has; answers the events that were new. */
-  async function catchUp(): Promise<RecordedEvent[]> {
-    let {state, revision} = folded ?? {state: decider.initial, revision: -1n}
-    const news: RecordedEvent[] = []
+  /** Folds what the store has beyond `from`, or anew when the stream is gone; answers the events of `ids` among it. */
+  async function catchUp(
+    from: Folded,
+    ids: ReadonlySet<string> = noIds,
+  ): Promise<{readonly now: Folded; readonly found: readonly RecordedEvent[]}> {
+    let {state, revision} = from
+    const found: RecordedEvent[] = []
     for (;;) {
       const page = await store.readStream(stream, {from: revision + 1n, maxCount: pageSize})
-      for (const recorded of page ?? []) {
+      if (page === null) return {now: kept(unread, from.revision >= 0n), found}
+      for (const recorded of page) {
         state = decider.evolve(state, registry.fromStored(recorded).event)
         revision = recorded.revision
-        news.push(recorded)
+        if (ids.has(recorded.id)) found.push(recorded)
       }
-      if (page === null || page.length < pageSize) break
+      if (page.length < pageSize) return {now: kept({state, revision}, false), found}
     }
-    // A load may overlap with commands that are further on already.
-    if (folded === null || revision >= folded.revision) folded = {state, revision}
-    return news
+  }
+
+  /** Keeps a fold unless a newer one is there: a load may overlap with commands that are further on already. */
+  function kept(now: Folded, isDeleted: boolean): Folded {
+    if (folded === null || isDeleted || now.revision >= folded.revision) folded = now
+    return now
   }
 
   /** Decides a batch in order, each command on the state the ones before it lead to. */
@@ -101,49 +110,62 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   function toStored(event: AnyEvent, meta: CommandMeta, index: number, at: Instant): NewEvent {
     const {commandId, correlationId, actor} = meta
     const metadata = {$correlationId: correlationId, $causationId: commandId, actor, at}
-    return registry.toStored(event, eventIdOf(commandId, stream, index), metadata)
+    return registry.toStored(event, eventIdOf(commandId, stream, index, event.data), metadata)
   }
 
-  /** Appends until the outcome is known. Answers null when the stream was not where the state had it. */
-  async function append(
-    events: readonly NewEvent[],
-    revision: bigint,
-  ): Promise<{revision: bigint; commit: bigint} | null> {
-    const expected = revision < 0n ? 'noStream' : revision
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const appended = await store.append(stream, expected, events)
-        return {revision: appended.revision, commit: appended.position.commit}
-      } catch (error) {
-        if (error instanceof WrongExpectedRevision) return null
-        // The same ids at the same revision: the store itself tells whether the first try had arrived.
-        if (!(error instanceof OutcomeUnknown) || attempt >= limits.unknownRetriesMax) throw error
-        await timers.sleep(jittered(50 * 2 ** attempt, random))
+  /**
+   * Appends until the outcome is known: the position reached, or null when the stream was not where the base has it.
+   * From the first lost answer on it is written or not, whatever error comes next: such errors are `OutcomeUnknown`.
+   */
+  async function write(events: readonly NewEvent[], base: Folded, state: unknown): Promise<bigint | null> {
+    const expected = base.revision < 0n ? 'noStream' : base.revision
+    let isUnknown = false
+    try {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          const {revision, position} = await store.append(stream, expected, events)
+          // Any other revision means that the stream holds what is not folded here: fold it before the next decision.
+          folded = revision === base.revision + BigInt(events.length) ? {state, revision} : null
+          return position.commit
+        } catch (error) {
+          if (error instanceof WrongExpectedRevision) break
+          isUnknown ||= error instanceof OutcomeUnknown
+          if (!isUnknown || attempt >= limits.unknownRetriesMax) throw error
+          // The same ids at the same revision: the store itself tells whether the first try had arrived.
+          await timers.sleep(jittered(50 * 2 ** attempt, random))
+        }
       }
+      const {found} = await catchUp(base, new Set(events.map(({id}) => id)))
+      // An append is whole or not at all. Less than all of it is a repeat that another node wrote of one command.
+      return found.length === events.length ? (found.at(-1)?.position.commit ?? null) : null
+    } catch (error) {
+      if (!isUnknown || error instanceof OutcomeUnknown) throw error
+      throw new OutcomeUnknown(`no answer tells whether ${stream} was written`, {cause: error})
     }
   }
 
   async function settle(batch: readonly Pending[]): Promise<void> {
     let open = batch
+    // Whether the store was read since these commands came: a refusal needs that.
+    let isFresh = false
     for (let conflicts = 0; ;) {
-      if (folded === null && !open.every(({isNew}) => isNew)) await catchUp()
-      const base: Folded = folded ?? {state: decider.initial, revision: -1n}
+      if (folded === null && !open.every(({isNew}) => isNew)) {
+        await catchUp(unread)
+        isFresh = true
+      }
+      const base: Folded = folded ?? unread
       const {decided, events, state} = decideAll(open, base.state)
       open = decided.map(({pending}) => pending)
       if (events.length === 0) {
-        // Nothing to append that would prove the state fresh, so ask. News: decide again on it.
-        if ((await catchUp()).length > 0) continue
-        return answer(decided, null)
+        // Nothing to append that would prove the state fresh, so ask; if it was not, decide again, once.
+        const isCurrent = isFresh || (await catchUp(base)).now.revision === base.revision
+        if (isCurrent) return answer(decided, null)
+        isFresh = true
+        continue
       }
-      const appended = await append(events, base.revision)
-      if (appended !== null) {
-        folded = {state, revision: appended.revision}
-        return answer(decided, appended.commit)
-      }
-      const news = await catchUp()
-      const last = events.at(-1)?.id
-      const own = news.find(recorded => recorded.id === last)
-      if (own !== undefined) return answer(decided, own.position.commit)
+      const commit = await write(events, base, state)
+      if (commit !== null) return answer(decided, commit)
+      isFresh = true
       if (++conflicts > limits.conflictRetriesMax) {
         throw new TooManyConflicts(`${stream} changed under ${conflicts} attempts; try again`)
       }
@@ -151,18 +173,26 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     }
   }
 
+  /** Settles a batch; what is too large for one append goes in two, so that only the culprit fails. */
+  async function settleInParts(batch: readonly Pending[]): Promise<void> {
+    try {
+      await settle(batch)
+    } catch (error) {
+      // What the store holds now is not certain: fold anew before the next decision.
+      folded = null
+      const half = batch.length >> 1
+      if (!(error instanceof AppendTooLarge) || half === 0) {
+        for (const pending of batch) pending.reject(error)
+        return
+      }
+      await settleInParts(batch.slice(0, half))
+      await settleInParts(batch.slice(half))
+    }
+  }
+
   async function run(): Promise<void> {
     running = true
-    while (queue.length > 0) {
-      const batch = queue.splice(0, limits.batchMax)
-      try {
-        await settle(batch)
-      } catch (error) {
-        // What the store holds now is not certain: fold anew before the next decision.
-        folded = null
-        for (const pending of batch) pending.reject(error)
-      }
-    }
+    while (queue.length > 0) await settleInParts(queue.splice(0, limits.batchMax))
     running = false
   }
 
@@ -176,11 +206,7 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         queue.push({command, meta, isNew, resolve, reject})
         if (!running) void run()
       }),
-    async load() {
-      // While commands run, the fold belongs to them; what they fold is as fresh as a read would be.
-      if (!running || folded === null) await catchUp()
-      return folded === null ? decider.initial : folded.state
-    },
+    load: async () => (await catchUp(folded ?? unread)).now.state,
     isIdle: () => !running && queue.length === 0,
   }
 }

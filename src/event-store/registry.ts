@@ -3,8 +3,9 @@ import type {AnyEvent, EventDeclaration, EventDeclarations, EventMetadata, Store
 import {metadataSchema} from './metadata.ts'
 import type {NewEvent, RecordedEvent} from './port.ts'
 
-/** Turns events into what is stored and back. The only place where stored data is parsed and lifted to today's shape. */
+/** Turns events into what is stored and back: the only place where stored data is parsed and lifted to today's shape. */
 export interface Registry {
+  /** @throws TypeError when the data does not fit: what is written must be readable for ever (a bug, not an input). */
   toStored(event: AnyEvent, id: string, metadata: Omit<EventMetadata, 'version'>): NewEvent
   /** @throws UnreadableEvent on an unknown type, a version from the future, or data that does not fit its shape. */
   fromStored(recorded: RecordedEvent): StoredEvent
@@ -32,7 +33,11 @@ export function createRegistry(...slices: readonly EventDeclarations[]): Registr
     types: [...declarations.keys()],
     knows: type => declarations.has(type),
     versionOf,
-    toStored: ({type, data}, id, metadata) => ({id, type, data, metadata: {...metadata, version: versionOf(type)}}),
+    toStored({type, data}, id, metadata) {
+      const result = declarations.get(type)?.schema.safeParse(data)
+      if (result?.success !== true) throw new TypeError(`cannot store ${type}: ${faultsOf(result?.error, 'its type')}`)
+      return {id, type, data: result.data, metadata: {...metadata, version: versionOf(type)}}
+    },
     fromStored(recorded) {
       const declaration = declarations.get(recorded.type)
       if (declaration === undefined) throw unreadable(recorded, 'its type is unknown; a newer program wrote it')
@@ -48,14 +53,22 @@ export function createRegistry(...slices: readonly EventDeclarations[]): Registr
 function upcast(declaration: EventDeclaration<unknown>, version: number, recorded: RecordedEvent): unknown {
   const upcasts = declaration.upcasts ?? []
   if (version > upcasts.length + 1) throw unreadable(recorded, `its version ${version} is newer than this program`)
-  return upcasts.slice(version - 1).reduce((data, lift) => lift(data), recorded.data)
+  try {
+    return upcasts.slice(version - 1).reduce((data, lift) => lift(data), recorded.data)
+  } catch (error) {
+    throw unreadable(recorded, `its data does not fit version ${version} (${String(error)})`)
+  }
 }
 
 function parsed<Value>(schema: z.ZodType<Value>, value: unknown, recorded: RecordedEvent, part: string): Value {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const where = result.error.issues.map(issue => issue.path.join('.') || part).join(', ')
-  throw unreadable(recorded, `its ${part} does not fit (${where})`)
+  throw unreadable(recorded, `its ${part} does not fit (${faultsOf(result.error, part)})`)
+}
+
+/** Names fields, never values: an event may hold what must not reach a log. */
+function faultsOf(error: z.ZodError | undefined, whole: string): string {
+  return error?.issues.map(issue => issue.path.join('.') || whole).join(', ') ?? `${whole} is unknown`
 }
 
 function unreadable(recorded: RecordedEvent, why: string): UnreadableEvent {
