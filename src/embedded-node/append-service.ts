@@ -9,6 +9,7 @@ import type {
 } from '@grpc/grpc-js'
 import {status} from '@grpc/grpc-js'
 
+import {burstWriter} from './burst-writer.ts'
 import {allow} from './credentials.ts'
 import type {GroupCommit} from './group-commit.ts'
 import {
@@ -35,7 +36,7 @@ import {
 } from './wire.ts'
 
 /** Appends of one call whose events are still coming in; more at once is a client gone wrong. */
-const OPEN_APPENDS_MAX = 1024
+const OPEN_APPENDS_MAX = 256
 
 export interface WriteCalls {
   batchAppend(call: ServerDuplexStream<Buffer, Buffer>): void
@@ -68,6 +69,7 @@ function serveBatchAppend(
   call: ServerDuplexStream<Buffer, Buffer>,
 ): void {
   if (!allow(call, error => call.emit('error', error))) return
+  const writer = burstWriter(call)
   const open = new Map<string, OpenAppend>()
   let pending = 0
   let isHalfClosed = false
@@ -80,7 +82,7 @@ function serveBatchAppend(
     call.emit('error', error)
   }
   const reply = (bytes: Buffer): void => {
-    if (!isOver && !call.cancelled) call.write(bytes)
+    if (!isOver && !call.cancelled) writer.write(bytes)
   }
   const endWhenDone = (): void => {
     if (!isHalfClosed || pending > 0 || isOver) return
@@ -102,6 +104,10 @@ function serveBatchAppend(
     if (commits.isFull()) {
       call.pause()
       commits.onRoom(() => call.resume())
+    } else if (writer.isFull()) {
+      // The client does not take its answers: it gets no more of them.
+      call.pause()
+      writer.onRoom(() => call.resume())
     }
   }
   const take = (message: Buffer): void => {

@@ -1,6 +1,8 @@
 /** The sending end of a Read call: back-pressure, and the end of the call, in one place. */
 import type {ServerWritableStream, ServiceError} from '@grpc/grpc-js'
 
+import {burstWriter} from './burst-writer.ts'
+
 export interface Outlet {
   /** Sends one message; resolves when the next may be sent. Answers null when that is now, which is the usual case. */
   send(bytes: Buffer): Promise<void> | null
@@ -17,6 +19,7 @@ export function openOutlet<Request>(
   call: ServerWritableStream<Request, Buffer>,
   open: Set<(error: ServiceError) => void>,
 ): Outlet {
+  const writer = burstWriter(call)
   let isOver = false
   let wakeUp: (() => void) | null = null
 
@@ -48,11 +51,9 @@ export function openOutlet<Request>(
   call.on('close', close)
   return {
     send(bytes) {
-      if (isOver || call.write(bytes)) return null
-      return until(wake => {
-        call.once('drain', wake)
-        return () => call.off('drain', wake)
-      })
+      if (isOver) return null
+      writer.write(bytes)
+      return writer.isFull() ? until(wake => writer.onRoom(wake)) : null
     },
     isOver: () => isOver,
     finish() {

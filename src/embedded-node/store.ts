@@ -45,7 +45,7 @@ export interface Store {
     readonly events: readonly StoredEvent[]
   }
   state(stream: string): StreamState
-  /** Events after (`forwards`) or before (`backwards`) a position, nearest first. */
+  /** Events after (`forwards`) or before (`backwards`) a position, nearest first; none only if there are none. */
   readAll(direction: 'forwards' | 'backwards', position: number, limit: number): readonly StoredEvent[]
   /** Events of a stream from a revision on, itself included, nearest first. Rules of the stream are not applied. */
   readStream(
@@ -64,6 +64,7 @@ export interface Store {
 const FILE_NAME = 'events.sqlite'
 const CHECKPOINT_EVERY_BYTES = 16 * 1024 * 1024
 const CACHED_STREAMS = 50_000
+const PAGE_BYTES = 4 * 1024 * 1024
 
 /**
  * Opens or creates the store of a folder and takes the folder's lock, which the operating system releases when the
@@ -150,13 +151,13 @@ function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number, loc
     state: stream => stateOf(context, stream),
     readAll(direction, position, limit) {
       const statement = direction === 'forwards' ? sql.allForwards : sql.allBackwards
-      return (statement.all(position, limit) as unknown as EventRow[]).map(eventOfRow)
+      return takeEvents(statement.iterate(position, limit))
     },
     readStream(stream, direction, revision, limit) {
       const {id} = stateOf(context, stream)
       if (id === null) return []
       const statement = direction === 'forwards' ? sql.streamForwards : sql.streamBackwards
-      return (statement.all(stream, id, revision, limit) as unknown as EventRow[]).map(eventOfRow)
+      return takeEvents(statement.iterate(stream, id, revision, limit))
     },
     lastPosition: () => context.lastPosition,
     checkpointIfDue() {
@@ -169,6 +170,19 @@ function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number, loc
       lock.close()
     },
   }
+}
+
+/** At least one event if there is one; fewer than asked for when they are large, so that a page of them fits in memory. */
+function takeEvents(rows: Iterable<unknown>): readonly StoredEvent[] {
+  const events: StoredEvent[] = []
+  let bytes = 0
+  for (const row of rows) {
+    const event = eventOfRow(row as EventRow)
+    events.push(event)
+    bytes += event.data.length + event.metadata.length
+    if (bytes >= PAGE_BYTES) break
+  }
+  return events
 }
 
 function readLastPosition(sql: Statements): number {

@@ -107,6 +107,18 @@ test('the tail gives the same events from memory and from the log, at every posi
   expect(tail.after(all.length, 64)).toEqual([])
 })
 
+test('a page of large events is cut short, and the next one goes on behind it', () => {
+  for (let index = 0; index < 12; index++) store.commit([write('s', 'any', event('x'.repeat(1_000_000)))])
+  let position = store.lastPosition() - 12
+  const sizes: number[] = []
+  while (position < store.lastPosition()) {
+    const page = store.readAll('forwards', position, 256)
+    sizes.push(page.length)
+    position = page.at(-1)?.position ?? Infinity
+  }
+  expect(sizes).toEqual([5, 5, 2])
+})
+
 test('a cache keeps what is used and forgets the rest', () => {
   const cache = twoGenerationCache<number, number>(10)
   cache.set(-1, 1)
