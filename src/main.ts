@@ -1,38 +1,68 @@
 import {readFileSync} from 'node:fs'
-import {parseArgs} from 'node:util'
 import {ConfigError, loadConfig, type Config} from './config.ts'
-import {DataFolderInUse} from './embedded-node/node.ts'
-import {startNode} from './node.ts'
+import {CannotStart, ownerLink, startNode} from './node.ts'
 import {rebuildReadModels} from './rebuild.ts'
 
-/** Ends the program with a text a person can act on. */
-class Fatal extends Error {}
+/** The running program has to end; the message says why. */
+class CannotGoOn extends Error {}
 
 async function main(): Promise<void> {
-  const {positionals} = parseArgs({allowPositionals: true})
+  const [command] = process.argv.slice(2)
   const {config, warnings} = readConfig()
-  for (const warning of warnings) say(`warning: ${warning}`)
-  switch (positionals[0]) {
+  for (const warning of warnings) complain(`warning: ${warning}`)
+  switch (command) {
     case undefined:
       return run(config)
     case 'rebuild':
       return rebuildReadModels(config, say)
+    case 'owner-link':
+      return ownerLink(config).forEach(say)
     default:
-      throw new Fatal(`unknown command ${positionals[0]}; there are: (none) to start, rebuild`)
+      throw new CannotStart(`There is no command ${command}. There are: (none) to start, rebuild, owner-link.`)
   }
 }
 
 /** Runs a node until it is told to stop or cannot go on. */
 async function run(config: Config): Promise<void> {
+  const stopped = untilSignal()
   const node = await startNode(config)
-  for (const line of node.banner) say(line)
-  const stopped = Promise.withResolvers<string>()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve(signal))
-  const failure = await Promise.race([stopped.promise.then(() => null), node.failed])
-  if (failure === null) say('stopping: finishing what is under way')
+  const failed = node.failed.then(error => ({failure: error}))
+  const hint = setTimeout(() => say(`Waiting for the event store; see ${node.url}/health/ready`), quietStartMs)
+  const outcome = await Promise.race([
+    stopped,
+    failed,
+    node.ready.then(banner => {
+      banner.forEach(say)
+      clearTimeout(hint)
+      return Promise.race([stopped, failed])
+    }),
+  ])
+  clearTimeout(hint)
+  if (outcome.failure === null) say('Stopping: what is under way is finished first.')
   await node.stop()
-  if (failure !== null) throw new Fatal(`stopped: ${failure.message}`)
+  if (outcome.failure !== null) throw new CannotGoOn(`Stopped: ${outcome.failure.message}`)
 }
+
+const quietStartMs = 3_000
+
+/**
+ * Resolves at the first signal that asks the program to end. A second one ends it at once, unless it comes with the
+ * first: npm passes on to the program what the terminal has sent it already.
+ */
+function untilSignal(): Promise<{readonly failure: null}> {
+  let firstAtMs: number | null = null
+  return new Promise(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (firstAtMs !== null && performance.now() - firstAtMs > sameSignalMs) process.exit(130)
+        firstAtMs ??= performance.now()
+        resolve({failure: null})
+      })
+    }
+  })
+}
+
+const sameSignalMs = 1_000
 
 function readConfig(): ReturnType<typeof loadConfig> {
   return loadConfig(process.env, () => {
@@ -49,11 +79,15 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+function complain(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
 main().then(
   () => process.exit(0),
   (error: unknown) => {
-    const expected = error instanceof Fatal || error instanceof ConfigError || error instanceof DataFolderInUse
-    process.stderr.write(`${expected ? error.message : (error as Error).stack}\n`)
+    const isForPeople = [CannotStart, CannotGoOn, ConfigError].some(kind => error instanceof kind)
+    complain(String(isForPeople ? (error as Error).message : (error as Error).stack))
     process.exit(1)
   },
 )

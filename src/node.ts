@@ -1,37 +1,49 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {accessSync, constants, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join, resolve} from 'node:path'
+import type {Logger} from 'pino'
 import {loadOrCreateDevelopmentSecrets, type Secrets} from './access/secrets.ts'
 import {createTokens, type Tokens} from './access/tokens.ts'
+import {bannerOf, signInLines} from './banner.ts'
 import {defaultPolicy, type BookingPolicy} from './booking/policies.ts'
 import type {Config} from './config.ts'
 import {seedDevelopment} from './development.ts'
 import {createFleet, driverFailureOf, type DriverRegistration, type Fleet} from './drivers/fleet.ts'
 import {qemuKind} from './drivers/qemu.ts'
 import {simulatedKind} from './drivers/simulated.ts'
-import {startEmbeddedNode} from './embedded-node/node.ts'
-import {createEngine, type Engine} from './engine.ts'
+import {DataFolderInUse, lockFolder, type FolderLock} from './embedded-node/folder-lock.ts'
+import {startEmbeddedNode, type EmbeddedNode} from './embedded-node/node.ts'
+import {createEngine, type Engine, type EngineLog} from './engine.ts'
 import {connectEventStore} from './event-store/esdb.ts'
-import type {EventStore} from './event-store/port.ts'
+import {OutcomeUnknown, StoreUnavailable, type EventStore} from './event-store/port.ts'
 import type {PowerTimings} from './fleet/power.ts'
 import {mountGraphql} from './graphql/server.ts'
+import type {Readiness} from './http/health.ts'
 import {createLogger} from './http/logging.ts'
-import {createHttpServer} from './http/server.ts'
+import {createHttpServer, type HttpServer} from './http/server.ts'
 import {mountSignIn} from './http/sign-in.ts'
 import {systemClock, systemIds, systemRandom, systemRandomBytes, systemTimers} from './system.ts'
 
 /** A running node: one process that serves, folds its read models, and acts when it holds the lease. */
 export interface Node {
-  /** What a person starting it wants to know. */
-  readonly banner: readonly string[]
+  /** Where it listens, from the first moment on. */
+  readonly url: string
+  /**
+   * Resolves, once the node can do its work, with what a person starting it wants to know. An event store that cannot
+   * be reached is waited for; meanwhile the node serves, says that it is not ready, and refuses commands for now.
+   */
+  readonly ready: Promise<readonly string[]>
   /** Resolves when the node cannot go on. */
   readonly failed: Promise<Error>
   /** Lets what is under way finish, within 10 s each for requests and processes, and closes everything. */
   stop(): Promise<void>
 }
 
+/** The program cannot start here; the message tells a person why and what to do. */
+export class CannotStart extends Error {}
+
+/** @throws CannotStart */
 export async function startNode(config: Config): Promise<Node> {
   const dataFolder = resolve(config.dataFolder)
-  mkdirSync(dataFolder, {recursive: true})
   const logger = createLogger(config.environment === 'development' ? 'warn' : config.logLevel)
   const opened = await openStore(config, dataFolder)
   const {store} = opened
@@ -53,18 +65,15 @@ export async function startNode(config: Config): Promise<Node> {
     readModelsFile: join(dataFolder, 'read-models.sqlite'),
     nodeId: nodeIdOf(dataFolder),
     exclusive: config.store.type === 'embedded',
-    log: {
-      warn: (what, error) => logger.warn({err: error}, what),
-      alert: (what, error) => logger.error({err: error}, what),
-    },
+    log: engineLog(logger),
   })
-  if (config.environment === 'development') await seedDevelopment(engine.operations)
 
+  const preparation = {isDone: false}
   const http = createHttpServer({
     logger,
     ids: systemIds,
     trustedProxies: config.http.trustedProxies,
-    readiness: () => readinessOf(store, engine),
+    readiness: () => readinessOf(store, engine, preparation),
   })
   const graphql = mountGraphql(http.app, {
     ...engine,
@@ -77,15 +86,17 @@ export async function startNode(config: Config): Promise<Node> {
     logger,
   })
   mountSignIn(http.app, engine.people)
-  const url = await http.listen(config.http)
+  const url = await listen(http, config)
   const stopping = new AbortController()
-  const acting = engine.act(stopping.signal)
-  const failed = Promise.race([opened.failed, failureOf(engine.projections.running), failureOf(acting)])
-  if (config.environment === 'development') await engine.projections.caughtUp
+  const prepared = prepare(config, store, engine, stopping.signal).then(() => {
+    preparation.isDone = true
+  })
+  const acting = prepared.then(() => engine.act(stopping.signal))
 
   return {
-    banner: await bannerOf(config, dataFolder, url, engine),
-    failed,
+    url,
+    ready: prepared.then(() => bannerOf(config, dataFolder, url, tokens)),
+    failed: Promise.race([opened.failed, failureOf(engine.projections.running), failureOf(acting)]),
     async stop() {
       await graphql.close()
       await http.close()
@@ -99,22 +110,108 @@ export async function startNode(config: Config): Promise<Node> {
   }
 }
 
+/** Writes what a node needs to find in the store and folds all there is; waits for the store as long as it takes. */
+async function prepare(config: Config, store: EventStore, engine: Engine, signal: AbortSignal): Promise<void> {
+  const {projections, people, operations, queries} = engine
+  await Promise.race([projections.caughtUp, aborted(signal)])
+  while (!signal.aborted) {
+    try {
+      // Makes sure that there is an owner; `owner-link` then needs nothing but the secrets.
+      await people.ownerSignIn()
+      if (config.environment === 'development') await seedDevelopment(operations, queries)
+      const [last] = await store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
+      if (last === undefined || (await projections.waitFor(last.position.commit, foldMsMax))) return
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable || error instanceof OutcomeUnknown)) throw error
+      await systemTimers.sleep(storeRetryMs, signal)
+    }
+  }
+}
+
+const foldMsMax = 5_000
+const storeRetryMs = 500
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), {once: true}))
+}
+
+async function listen(http: HttpServer, {http: {host, port}}: Config): Promise<string> {
+  try {
+    return await http.listen({host, port})
+  } catch (error) {
+    const {code} = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new CannotStart(`Port ${port} is in use. Set HOURHAND_PORT to another one.`)
+    if (code === undefined || !code.startsWith('E')) throw error
+    throw new CannotStart(`It cannot listen on the configured host and port (${code}). See HOURHAND_HOST.`)
+  }
+}
+
 interface OpenedStore {
   readonly store: EventStore
   readonly failed: Promise<Error>
   close(): Promise<void>
 }
 
-/** Starts the embedded event store, or connects to the configured one. */
+/** Takes the data folder for this process alone, and starts the embedded event store or connects to the configured one. */
 export async function openStore(config: Config, dataFolder: string): Promise<OpenedStore> {
+  const lock = takeFolder(dataFolder)
   if (config.store.type === 'external') {
     const store = connectEventStore(config.store.url)
-    return {store, failed: new Promise(() => {}), close: () => Promise.resolve()}
+    return {store, failed: new Promise(() => {}), close: async () => lock.close()}
   }
-  const embedded = await startEmbeddedNode({dataDir: join(dataFolder, 'events'), host: '127.0.0.1'})
+  const embedded = await startEmbedded(dataFolder)
   const store = connectEventStore(embedded.connectionString)
-  return {store, failed: embedded.failed, close: () => embedded.close()}
+  return {
+    store,
+    failed: embedded.failed,
+    async close() {
+      await embedded.close()
+      lock.close()
+    },
+  }
 }
+
+/** The read models and the node's name are in the folder too: also with a cluster it belongs to one process. */
+function takeFolder(dataFolder: string): FolderLock {
+  try {
+    mkdirSync(dataFolder, {recursive: true})
+    accessSync(dataFolder, constants.R_OK | constants.W_OK)
+    return lockFolder(dataFolder)
+  } catch (error) {
+    const remedy = 'set HOURHAND_DATA to another folder.'
+    if (error instanceof DataFolderInUse) {
+      throw new CannotStart(`Another process works in ${dataFolder}. Stop it, or ${remedy}`)
+    }
+    const {code = 'unknown'} = error as NodeJS.ErrnoException
+    throw new CannotStart(`The data folder ${dataFolder} cannot be used (${code}). Mend it, or ${remedy}`)
+  }
+}
+
+async function startEmbedded(dataFolder: string): Promise<EmbeddedNode> {
+  try {
+    return await startEmbeddedNode({dataDir: join(dataFolder, 'events'), host: '127.0.0.1'})
+  } catch (error) {
+    throw new CannotStart(`The event store in ${dataFolder} cannot be started: ${(error as Error).message}`)
+  }
+}
+
+/** A connection that stays lost is told of now and then, not at every try. */
+function engineLog(logger: Logger): EngineLog {
+  const toldAtMs = new Map<string, number>()
+  return {
+    warn(what, error) {
+      if (error instanceof StoreUnavailable) {
+        const nowMs = systemClock.monotonicMs()
+        if (nowMs - (toldAtMs.get(error.name) ?? -Infinity) < storeToldEveryMs) return
+        toldAtMs.set(error.name, nowMs)
+      }
+      logger.warn({err: error}, what)
+    },
+    alert: (what, error) => logger.error({err: error}, what),
+  }
+}
+
+const storeToldEveryMs = 30_000
 
 function fleetOf(dataFolder: string): Fleet {
   const statePath = join(dataFolder, 'simulated-machines.json')
@@ -128,7 +225,11 @@ function tokensOf(secrets: Secrets): Tokens {
 
 function secretsOf(config: Config, dataFolder: string): Secrets {
   if (config.secrets.type === 'configured') return config.secrets
-  return loadOrCreateDevelopmentSecrets(dataFolder, systemRandomBytes)
+  try {
+    return loadOrCreateDevelopmentSecrets(dataFolder, systemRandomBytes)
+  } catch (error) {
+    throw new CannotStart((error as Error).message)
+  }
 }
 
 /** Names this data folder, so that a restart on it can take up its own lease at once. */
@@ -174,11 +275,12 @@ function driversOf(fleet: Fleet) {
 async function readinessOf(
   store: EventStore,
   engine: Engine,
-): Promise<{readonly isReady: true} | {readonly isReady: false; readonly waitingFor: string}> {
+  preparation: {readonly isDone: boolean},
+): Promise<Readiness> {
   if (!(await store.isReady())) return {isReady: false, waitingFor: 'event store'}
   const halted = engine.projections.halted()[0]
   if (halted !== undefined) return {isReady: false, waitingFor: `read model ${halted.name}`}
-  if (!engine.projections.isCaughtUp()) return {isReady: false, waitingFor: 'read models'}
+  if (!preparation.isDone) return {isReady: false, waitingFor: 'read models'}
   return {isReady: true}
 }
 
@@ -191,21 +293,7 @@ async function failureOf(work: Promise<void>): Promise<Error> {
   }
 }
 
-async function bannerOf(config: Config, dataFolder: string, url: string, engine: Engine): Promise<readonly string[]> {
-  const lines = [
-    `Hourhand is ready: ${config.http.publicUrl}/graphql`,
-    `  data      ${dataFolder}${config.store.type === 'external' ? ' (events in the configured cluster)' : ''}`,
-    `  Discord   off; set DISCORD_TOKEN and DISCORD_APPLICATION_ID to turn it on`,
-    `  payments  by hand: an operator marks a checkout paid`,
-  ]
-  if (config.http.publicUrl !== url) lines.splice(1, 0, `  listens   ${url}`)
-  if (config.environment === 'development') {
-    const token = await engine.people.ownerSignIn()
-    lines.push(`  fleet     simulated, for trying things out`)
-    lines.push(
-      `  sign in   ${config.http.publicUrl}/sign-in#${token}`,
-      `            as the owner, once, within 15 minutes`,
-    )
-  }
-  return lines
+/** A one-time sign-in link for the owner, as lines to print. */
+export function ownerLink(config: Config): readonly string[] {
+  return signInLines(config.http.publicUrl, tokensOf(secretsOf(config, resolve(config.dataFolder))))
 }
