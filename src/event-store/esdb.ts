@@ -2,12 +2,12 @@
  * The event store over `@eventstore/db-client` 6.2.1, which is pinned: an embedded node, a single server and a cluster
  * are all reached through here. What the client gets wrong is made good here and in esdb-client.ts, esdb-errors.ts.
  */
-import type {AppendExpectedRevision, EventStoreDBClient, ResolvedEvent} from '@eventstore/db-client'
+import type {AppendExpectedRevision, EventStoreDBClient} from '@eventstore/db-client'
 
-import {cancelRead, type ClientRead, connectClient, disconnect, guardRead, newEventData} from './esdb-client.ts'
+import {connectClient, disconnect, newEventData} from './esdb-client.ts'
 import {appendError, deleteError, isStreamNotFound, readError} from './esdb-errors.ts'
+import {collect, subscribeToAll, subscribeToStream} from './esdb-reads.ts'
 import {
-  type AllMessage,
   type Appended,
   type EventStore,
   type ExpectedRevision,
@@ -17,8 +17,6 @@ import {
   type ReadStreamOptions,
   type RecordedEvent,
   StoreUnavailable,
-  type SubscribeToAllOptions,
-  type SubscribeToStreamOptions,
   WrongExpectedRevision,
 } from './port.ts'
 
@@ -31,8 +29,6 @@ export interface ConnectOptions {
 
 /** More appends at once are refused: the client's buffers have no bound of their own. */
 const APPENDS_IN_FLIGHT_MAX = 2048
-/** A checkpoint comes after so many times 32 events that did not pass the filter. */
-const CHECKPOINT_INTERVAL = 8
 
 /**
  * Connects lazily: the first call does, and a lost connection is made again by the next call. Give each process one
@@ -116,7 +112,10 @@ export function connectEventStore(connectionString: string, options: ConnectOpti
     readStream,
     readAll,
     subscribeToAll: given => subscribeToAll(client, given, assertOpen),
-    subscribeToStream: (stream, given) => subscribeToStream(client, stream, given, assertOpen),
+    subscribeToStream(stream, given) {
+      assertStreamName(stream)
+      return subscribeToStream(client, stream, given, assertOpen)
+    },
     deleteStream: (stream, expected) => remove('deleteStream', stream, expected),
     tombstoneStream: (stream, expected) => remove('tombstoneStream', stream, expected),
     isReady: () =>
@@ -157,34 +156,6 @@ async function answeredWithin<Answer>(sent: Promise<Answer>, timeoutMs: number):
   }
 }
 
-/** Reads to the end; fails when nothing came for `timeoutMs`. */
-async function collect(read: ClientRead<ResolvedEvent>, timeoutMs: number): Promise<readonly RecordedEvent[]> {
-  const events: RecordedEvent[] = []
-  guardRead(read)
-  let seen = 0
-  const timer = setInterval(() => {
-    if (events.length > seen) seen = events.length
-    else cancelRead(read, new StoreUnavailable(`the store sent nothing for ${timeoutMs} ms`))
-  }, timeoutMs)
-  try {
-    for await (const resolved of read) {
-      const event = recordedEvent(resolved)
-      if (event !== null) events.push(event)
-    }
-    return events
-  } finally {
-    clearInterval(timer)
-    cancelRead(read)
-  }
-}
-
-function recordedEvent({event}: ResolvedEvent): RecordedEvent | null {
-  if (event === undefined) return null
-  const {id, type, streamId: stream, revision, created, data, metadata, position} = event
-  if (position === undefined) throw new StoreUnavailable('the store is older than 22.6: its events have no position')
-  return {id, type, stream, revision, position, recordedAtMs: created.getTime(), data, metadata}
-}
-
 async function isTombstoned(client: EventStoreDBClient, stream: string, timeoutMs: number): Promise<boolean> {
   try {
     await collect(client.readStream(stream, {maxCount: 1}), timeoutMs)
@@ -192,72 +163,5 @@ async function isTombstoned(client: EventStoreDBClient, stream: string, timeoutM
   } catch (error) {
     if (isStreamNotFound(error)) return false
     return readError(error, stream).name === 'StreamTombstoned'
-  }
-}
-
-async function* subscribeToAll(
-  client: EventStoreDBClient,
-  {after, excludeSystemEvents = true, signal}: SubscribeToAllOptions,
-  assertOpen: () => void,
-): AsyncGenerator<AllMessage, void, undefined> {
-  assertOpen()
-  if (signal.aborted) return
-  // Checkpoints and the end of catching up are pushed between the events, so that they keep their place in the order.
-  const push = (message: AllMessage): boolean => subscription.push(message)
-  const filter = {
-    filterOn: 'eventType',
-    regex: '^[^$].*',
-    checkpointInterval: CHECKPOINT_INTERVAL,
-    checkpointReached: (_subscription: unknown, position: {readonly commit: bigint; readonly prepare: bigint}) =>
-      void push({type: 'checkpoint', position}),
-  } as const
-  const subscription = client.subscribeToAll({
-    fromPosition: after ?? 'start',
-    ...(excludeSystemEvents ? {filter} : {}),
-  })
-  subscription.on('caughtUp', () => push({type: 'caughtUp'}))
-  for await (const item of untilAborted<ResolvedEvent | AllMessage>(subscription, signal, '$all')) {
-    if ('type' in item) {
-      yield item
-      continue
-    }
-    const event = recordedEvent(item)
-    if (event !== null) yield {type: 'event', event}
-  }
-}
-
-async function* subscribeToStream(
-  client: EventStoreDBClient,
-  stream: string,
-  {after, signal}: SubscribeToStreamOptions,
-  assertOpen: () => void,
-): AsyncGenerator<RecordedEvent, void, undefined> {
-  assertOpen()
-  assertStreamName(stream)
-  if (signal.aborted) return
-  const subscription = client.subscribeToStream(stream, {fromRevision: after ?? 'start'})
-  for await (const resolved of untilAborted<ResolvedEvent>(subscription, signal, stream)) {
-    const event = recordedEvent(resolved)
-    if (event !== null) yield event
-  }
-}
-
-/** The items of a subscription; ends quietly when the signal says so, and by an error when the server ends it. */
-async function* untilAborted<Item>(
-  subscription: ClientRead<Item>,
-  signal: AbortSignal,
-  stream: string,
-): AsyncGenerator<Item, void, undefined> {
-  guardRead(subscription)
-  const abort = (): void => cancelRead(subscription, new Error('aborted'))
-  signal.addEventListener('abort', abort, {once: true})
-  try {
-    for await (const item of subscription) yield item
-    if (!signal.aborted) throw new StoreUnavailable(`the store ended the subscription to ${stream}`)
-  } catch (error) {
-    if (!signal.aborted) throw readError(error, stream)
-  } finally {
-    signal.removeEventListener('abort', abort)
-    cancelRead(subscription)
   }
 }

@@ -111,8 +111,12 @@ describe('a connection that fails', () => {
     proxy.hold('replies')
     const pending = store.append(freshStream(), 'noStream', newEvents(1))
     const refused = expect(pending).rejects.toBeInstanceOf(OutcomeUnknown)
+    const {signal} = new AbortController()
+    const following = expect(Array.fromAsync(store.subscribeToAll({signal}))).rejects.toBeInstanceOf(StoreUnavailable)
     await store.close()
     await refused
+    await following
+    await expect(Array.fromAsync(store.subscribeToAll({signal}))).rejects.toBeInstanceOf(StoreUnavailable)
     await expect(store.append(freshStream(), 'any', newEvents(1))).rejects.toBeInstanceOf(StoreUnavailable)
     await expect(store.readAll({maxCount: 1})).rejects.toBeInstanceOf(StoreUnavailable)
     expect(await store.isReady()).toBe(false)
