@@ -43,6 +43,8 @@ export interface Booking {
   readonly status: BookingStatus
   /** Since when the customer is without a ready machine; counts from the interval's start on. Null: it is there. */
   readonly downSince: Instant | null
+  /** Since when it is there: time before that is settled. Null before the session. */
+  readonly upSince: Instant | null
   /** Time without a machine inside the interval, before `downSince`. */
   readonly lostMs: number
   readonly cancelledByCommand: string | null
@@ -69,7 +71,7 @@ export const booking: Decider<BookingState, BookingCommand, BookingEvent, Bookin
   evolve(state, event) {
     if (event.type === 'BookingConfirmed') {
       const {bookingId, terms, machineId} = event.data
-      const down = {downSince: terms.interval.start, lostMs: 0, cancelledByCommand: null}
+      const down = {downSince: terms.interval.start, upSince: null, lostMs: 0, cancelledByCommand: null}
       return {bookingId, terms, machineId, status: 'confirmed', ...down}
     }
     if (state === null) return state
@@ -129,17 +131,17 @@ function decideSession(command: SessionCommand, state: Booking, now: Instant): D
     }
     case 'InterruptBooking':
       if (state.status !== 'started' || state.downSince !== null) return accept()
-      return accept({type: 'BookingInterrupted', data: {bookingId, at: within(command.at, terms)}})
+      return accept({type: 'BookingInterrupted', data: {bookingId, at: within(state, command.at)}})
     case 'ResumeBooking':
       if (state.status !== 'started' || state.downSince === null) return accept()
-      return accept({type: 'BookingResumed', data: {bookingId, at: within(command.at, terms)}})
+      return accept({type: 'BookingResumed', data: {bookingId, at: within(state, command.at)}})
     case 'FailOverBooking': {
       const {fromMachineId, toMachineId} = command
       if (state.machineId !== fromMachineId) return accept()
       const moved = {bookingId, fromMachineId, toMachineId, at: now}
       const events: BookingEvent[] = [{type: 'BookingFailedOver', data: moved}]
       if (state.status === 'started' && state.downSince === null) {
-        events.unshift({type: 'BookingInterrupted', data: {bookingId, at: within(now, terms)}})
+        events.unshift({type: 'BookingInterrupted', data: {bookingId, at: within(state, now)}})
       }
       return accept(...events)
     }
@@ -152,9 +154,9 @@ function decideSession(command: SessionCommand, state: Booking, now: Instant): D
       return accept({type: 'BookingEnded', data: {bookingId, at: end, ...settled}})
     }
     case 'FailBooking': {
-      const elapsed = Math.min(terms.minutes, startedMinutes(start, now))
-      const settled = settlementOf(state, elapsed, now)
-      return accept({type: 'BookingFailed', data: {bookingId, at: now, reason: command.reason, ...settled}})
+      const at = minInstant(now, end)
+      const settled = settlementOf(state, Math.min(terms.minutes, startedMinutes(start, at)), at)
+      return accept({type: 'BookingFailed', data: {bookingId, at, reason: command.reason, ...settled}})
     }
     default:
       return assertNever(command)
@@ -175,9 +177,12 @@ function settlementOf(
 
 function withoutDownTime(state: Booking, at: Instant): Booking {
   if (state.downSince === null) return state
-  return {...state, downSince: null, lostMs: state.lostMs + Math.max(0, msBetween(state.downSince, at))}
+  const lostMs = state.lostMs + Math.max(0, msBetween(state.downSince, at))
+  return {...state, downSince: null, upSince: maxInstant(state.downSince, at), lostMs}
 }
 
-function within(at: Instant, terms: BookingTerms): Instant {
-  return maxInstant(terms.interval.start, minInstant(at, terms.interval.end))
+/** Kept within the interval, and not before the last change: no moment is counted twice, however late news comes. */
+function within(state: Booking, at: Instant): Instant {
+  const {start, end} = state.terms.interval
+  return maxInstant(state.downSince ?? state.upSince ?? start, minInstant(maxInstant(start, at), end))
 }
