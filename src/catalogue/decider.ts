@@ -25,7 +25,7 @@ export interface CatalogueState {
 
 export const catalogue: Decider<CatalogueState, CatalogueCommand, CatalogueEvent, CatalogueRefusal> = {
   category: catalogueCategory,
-  initial: {services: {}, realms: {}, packs: {}, discount: null},
+  initial: {services: noEntries(), realms: noEntries(), packs: noEntries(), discount: null},
 
   decide(command, state) {
     switch (command.type) {
@@ -62,17 +62,30 @@ export const catalogue: Decider<CatalogueState, CatalogueCommand, CatalogueEvent
   evolve(state, event) {
     switch (event.type) {
       case 'ServiceListed':
-        return {...state, services: {...state.services, [event.data.serviceId]: event.data}}
+        return {...state, services: withEntry(state.services, event.data.serviceId, event.data)}
       case 'RealmListed':
-        return {...state, realms: {...state.realms, [event.data.realmId]: event.data}}
+        return {...state, realms: withEntry(state.realms, event.data.realmId, event.data)}
       case 'PackListed':
-        return {...state, packs: {...state.packs, [event.data.packId]: event.data}}
+        return {...state, packs: withEntry(state.packs, event.data.packId, event.data)}
       case 'DiscountSet':
         return {...state, discount: event.data}
       default:
         return assertNever(event)
     }
   },
+}
+
+/** Without a prototype: `constructor` is a fine id, and must not be found before it is listed. */
+function noEntries(): Readonly<Record<string, never>> {
+  return Object.create(null) as Readonly<Record<string, never>>
+}
+
+function withEntry<Value>(
+  entries: Readonly<Record<string, Value>>,
+  id: string,
+  value: Value,
+): Readonly<Record<string, Value>> {
+  return Object.assign(noEntries(), entries, {[id]: value})
 }
 
 interface Money {
