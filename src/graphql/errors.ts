@@ -1,0 +1,131 @@
+import {GraphQLError} from 'graphql/index.js'
+import {refusalOfStatus} from '../http/errors.ts'
+
+/** What a caller is told of a refused or failed request; stands under `extensions`, as `ErrorBody` does over HTTP. */
+interface PublicAnswer {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  /** The argument that is at fault, e.g. `minutes` or `wallTime.zone`. */
+  readonly field?: string
+  readonly retryable?: boolean
+}
+
+/** Thrown by resolvers to answer with exactly this; every other error is masked. */
+export class PublicError extends GraphQLError {
+  override readonly name = 'PublicError'
+  readonly answer: PublicAnswer
+  constructor(answer: PublicAnswer) {
+    super(answer.message)
+    this.answer = answer
+  }
+}
+
+export function badInput(field: string, message: string): PublicError {
+  return new PublicError({status: 400, code: 'BAD_INPUT', message, field})
+}
+
+/** Also for what exists and is not the caller's: whether it does is nobody else's business. */
+export function notFound(): PublicError {
+  return new PublicError({status: 404, code: 'NOT_FOUND', message: 'There is no such thing, or it is not yours.'})
+}
+
+export function unauthenticated(): PublicError {
+  return new PublicError({status: 401, code: 'UNAUTHENTICATED', message: 'Sign in first: send a bearer token.'})
+}
+
+export function forbidden(): PublicError {
+  return new PublicError({status: 403, code: 'FORBIDDEN', message: 'You may not do this.'})
+}
+
+export function unavailable(message: string): PublicError {
+  return new PublicError({status: 503, code: 'UNAVAILABLE', message, retryable: true})
+}
+
+export interface Shaping {
+  readonly requestId: string
+  /** Whether messages may hint at names of the schema. */
+  readonly hints: boolean
+  /** Told of every error whose details the caller does not get. */
+  readonly onMasked: (error: unknown) => void
+}
+
+/** At most so many errors are told at once: the first ones are what matters. */
+const errorsMax = 3
+
+/** The errors of one answer in the one public form. Nothing else lets an error out. */
+export function shapeErrors(errors: readonly GraphQLError[], shaping: Shaping): readonly GraphQLError[] {
+  return errors.slice(0, errorsMax).map(error => {
+    const {status, code, message, field, retryable = false} = answerTo(error, shaping)
+    const {nodes, source, positions, path} = error
+    return new GraphQLError(message, {
+      ...{nodes: nodes ?? null, source: source ?? null, positions: positions ?? null, path: path ?? null},
+      extensions: {
+        ...{code, message},
+        ...(field === undefined ? {} : {field}),
+        ...{retryable, requestId: shaping.requestId},
+        // For the server's status line; it is taken out before the answer is written.
+        http: {status},
+      },
+    })
+  })
+}
+
+function answerTo(error: GraphQLError, shaping: Shaping): PublicAnswer {
+  const cause = causeOf(error)
+  if (cause instanceof PublicError) return cause.answer
+  if (!(cause instanceof GraphQLError)) {
+    const trouble = cause instanceof Error ? storeTroubles.get(cause.name) : undefined
+    shaping.onMasked(cause)
+    return trouble ?? refusalOfStatus(500)
+  }
+  const message = shaping.hints ? error.message : withoutHints(error.message)
+  // With a path it comes from the execution of a field: only an argument can be the caller's mistake there.
+  if (error.path !== undefined && !error.message.startsWith('Argument "')) {
+    shaping.onMasked(error)
+    return refusalOfStatus(500)
+  }
+  return requestFault(error, message)
+}
+
+/** A document or variables that the library refused. */
+function requestFault(error: GraphQLError, message: string): PublicAnswer {
+  const status = (error.extensions['http'] as {status?: number} | undefined)?.status ?? 400
+  if (status !== 400) return {...refusalOfStatus(status), message}
+  const {code, field} = error.extensions
+  const variable = variableFault.exec(error.message)
+  const path = variable === null ? field : (variable[2] ?? variable[1])
+  if (typeof path === 'string') return {status, code: 'BAD_INPUT', message, field: path.replace(/^input\./, '')}
+  if (message.startsWith('Syntax Error')) return {status, code: 'SYNTAX_ERROR', message}
+  return {status, code: typeof code === 'string' && ownCodes.has(code) ? code : 'INVALID_QUERY', message}
+}
+
+const variableFault = /^Variable "\$(\w+)" (?:got invalid value [^]*? at "([\w.[\]]+)"|got invalid value|of )/
+
+/** Codes of `limits.ts`, which the library passes on. */
+const ownCodes = new Set(['ALIAS_LIMIT', 'COST_LIMIT', 'DEPTH_LIMIT', 'DIRECTIVE_LIMIT', 'FORBIDDEN', 'TOKEN_LIMIT'])
+
+function causeOf(error: GraphQLError): unknown {
+  let cause: unknown = error
+  while (cause instanceof GraphQLError && cause.originalError !== undefined) cause = cause.originalError
+  return cause
+}
+
+function withoutHints(message: string): string {
+  return message.replace(/ Did you mean [^]*$/, '')
+}
+
+/** Errors of the event store, by name: its classes belong to an adapter's port and are not known here. */
+const storeTroubles: ReadonlyMap<string, PublicAnswer> = new Map([
+  ['StoreUnavailable', trouble(503, 'UNAVAILABLE', 'The event store cannot be reached. Nothing was written.')],
+  [
+    'OutcomeUnknown',
+    trouble(503, 'UNAVAILABLE', 'Whether this was written is not known. Repeat it with the same idempotencyKey.'),
+  ],
+  ['QueueFull', trouble(503, 'UNAVAILABLE', 'Too much is waiting to be written. Try again shortly.')],
+  ['TooManyConflicts', trouble(409, 'CONFLICT', 'Too many others are changing this. Try again shortly.')],
+])
+
+function trouble(status: number, code: string, message: string): PublicAnswer {
+  return {status, code, message, retryable: true}
+}
