@@ -33,7 +33,7 @@ import {
   encodeAppendWrongVersion,
   encodeBatchAppendResp,
   encodePositionReply,
-} from './wire.ts'
+} from './append-messages.ts'
 
 /** Appends of one call whose events are still coming in; more at once is a client gone wrong. */
 const OPEN_APPENDS_MAX = 256

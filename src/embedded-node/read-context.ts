@@ -6,7 +6,7 @@ import type {ReadRequest} from './read-request.ts'
 import type {StoredEvent} from './records.ts'
 import type {Store} from './store.ts'
 import type {Tail} from './tail.ts'
-import {encodeReadEvent} from './wire.ts'
+import {encodeReadEvent} from './read-messages.ts'
 
 export interface ReadContext {
   readonly store: Store

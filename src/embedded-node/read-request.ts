@@ -3,7 +3,7 @@ import type {ReadReq} from '@eventstore/db-client/generated/streams_pb.js'
 
 import {BadMessage} from './protobuf.ts'
 import type {StoredEvent} from './records.ts'
-import type {UuidForm} from './wire.ts'
+import type {UuidForm} from './read-messages.ts'
 
 export interface ReadRequest {
   /** Null for $all. */

@@ -11,7 +11,7 @@ import {PAGE_EVENTS, readStreamPage, streamStatus} from './reader.ts'
 import {parseReadRequest, type ReadRequest} from './read-request.ts'
 import type {StoredEvent} from './records.ts'
 import {subscribeToAll, subscribeToStream} from './subscriptions.ts'
-import {encodeStreamNotFound} from './wire.ts'
+import {encodeStreamNotFound} from './read-messages.ts'
 
 export function serveRead(context: ReadContext, call: ServerWritableStream<ReadReq, Buffer>): void {
   if (!allow(call, error => call.emit('error', error))) return

@@ -1,6 +1,7 @@
 /** Pages of events out of the log, with the rules of streams applied: what is hidden, what is deleted, what is linked. */
 import {type StoredEvent, TOMBSTONE_REVISION} from './records.ts'
-import type {Store, StreamState} from './store.ts'
+import type {StreamState} from './log.ts'
+import type {Store} from './store.ts'
 import {isSoftDeleted} from './stream-rules.ts'
 
 /** Events read at a time, before others get their turn. */

@@ -1,5 +1,5 @@
 /** The tables of the log and the prepared statements over them. */
-import type {DatabaseSync, StatementSync} from 'node:sqlite'
+import type {DatabaseSync, SQLInputValue, StatementSync} from 'node:sqlite'
 
 import type {StoredEvent} from './records.ts'
 
@@ -78,4 +78,12 @@ export type EventRow = [number, string, number, Uint8Array, string, number, numb
 export function eventOfRow(row: EventRow): StoredEvent {
   const [position, stream, revision, id, type, isJson, createdMs, data, metadata] = row
   return {position, stream, revision, id, type, isJson: isJson === 1, createdMs, data, metadata}
+}
+
+/** The first row of a query, typed by the caller: its columns are those of the statement. */
+export function firstRow<Row extends unknown[]>(
+  statement: StatementSync,
+  ...parameters: readonly SQLInputValue[]
+): Row | undefined {
+  return statement.get(...parameters) as unknown as Row | undefined
 }

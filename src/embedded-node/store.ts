@@ -8,42 +8,14 @@ import {join} from 'node:path'
 import {DatabaseSync} from 'node:sqlite'
 
 import {DataFolderInUse, type FolderLock, isBusy, lockFolder} from './folder-lock.ts'
-import {decideAppend, decideDelete, type WriteVerdict} from './expected-revision.ts'
-import {type RecentIds, recentIds} from './recent-ids.ts'
-import {
-  type DeleteWrite,
-  type ProposedEvent,
-  type StoredEvent,
-  TOMBSTONE_REVISION,
-  type Write,
-  type WriteOutcome,
-} from './records.ts'
-import {type EventRow, eventOfRow, prepareStatements, schema, SCHEMA_VERSION, type Statements} from './schema.ts'
-import {
-  isSoftDeleted,
-  metadataStreamOf,
-  originalStreamOf,
-  parseRules,
-  SOFT_DELETE_METADATA,
-  type StreamRules,
-  undeleteMetadata,
-} from './stream-rules.ts'
-import {type Cache, twoGenerationCache} from './two-generation-cache.ts'
-
-/** What is known of a stream without reading its events. `id` is null while nothing was ever written to its name. */
-export interface StreamState {
-  readonly id: number | null
-  /** −1 without events; `TOMBSTONE_REVISION` when tombstoned. */
-  readonly lastRevision: number
-  readonly rules: StreamRules
-}
+import {loadLog, type Log, stateOf, type StreamState} from './log.ts'
+import type {StoredEvent, Write} from './records.ts'
+import {type EventRow, eventOfRow, schema, SCHEMA_VERSION} from './schema.ts'
+import {commit, type Committed} from './write-transaction.ts'
 
 export interface Store {
   /** Decides and applies the writes in order, all in one transaction. Throws when SQLite fails; nothing is half-written. */
-  commit(writes: readonly Write[]): {
-    readonly outcomes: readonly WriteOutcome[]
-    readonly events: readonly StoredEvent[]
-  }
+  commit(writes: readonly Write[]): Committed
   state(stream: string): StreamState
   /** Events after (`forwards`) or before (`backwards`) a position, nearest first; none only if there are none. */
   readAll(direction: 'forwards' | 'backwards', position: number, limit: number): readonly StoredEvent[]
@@ -63,7 +35,6 @@ export interface Store {
 
 const FILE_NAME = 'events.sqlite'
 const CHECKPOINT_EVERY_BYTES = 16 * 1024 * 1024
-const CACHED_STREAMS = 50_000
 const PAGE_BYTES = 4 * 1024 * 1024
 
 /**
@@ -75,14 +46,16 @@ const PAGE_BYTES = 4 * 1024 * 1024
 export function openStore(dataDir: string, nowMs: () => number, pagesMax?: number): Store {
   mkdirSync(dataDir, {recursive: true})
   const lock = lockFolder(dataDir)
+  let db: DatabaseSync | null = null
   try {
-    const db = openDatabase(join(dataDir, FILE_NAME))
+    db = openDatabase(join(dataDir, FILE_NAME))
     syncFolder(dataDir)
     if (pagesMax !== undefined) db.exec(`PRAGMA max_page_count = ${pagesMax}`)
-    const store = createStore(db, prepareStatements(db), nowMs, lock)
+    const store = storeOver(loadLog(db, nowMs), lock)
     if (store.lastPosition() === 0) store.commit([firstWrite()])
     return store
   } catch (error) {
+    db?.close()
     lock.close()
     throw error
   }
@@ -125,44 +98,25 @@ function firstWrite(): Write {
   return {kind: 'append', stream: '$node', expected: 'noStream', events: [event]}
 }
 
-interface Context {
-  readonly db: DatabaseSync
-  readonly sql: Statements
-  readonly states: Cache<string, StreamState>
-  readonly recent: RecentIds
-  readonly nowMs: () => number
-  lastPosition: number
-  bytesSinceCheckpoint: number
-}
-
-function createStore(db: DatabaseSync, sql: Statements, nowMs: () => number, lock: FolderLock): Store {
-  const context: Context = {
-    db,
-    sql,
-    states: twoGenerationCache(CACHED_STREAMS),
-    recent: recentIds(),
-    nowMs,
-    lastPosition: readLastPosition(sql),
-    bytesSinceCheckpoint: 0,
-  }
-  rememberRecent(context)
+function storeOver(log: Log, lock: FolderLock): Store {
+  const {db, sql} = log
   return {
-    commit: writes => commit(context, writes),
-    state: stream => stateOf(context, stream),
+    commit: writes => commit(log, writes),
+    state: stream => stateOf(log, stream),
     readAll(direction, position, limit) {
       const statement = direction === 'forwards' ? sql.allForwards : sql.allBackwards
       return takeEvents(statement.iterate(position, limit))
     },
     readStream(stream, direction, revision, limit) {
-      const {id} = stateOf(context, stream)
+      const {id} = stateOf(log, stream)
       if (id === null) return []
       const statement = direction === 'forwards' ? sql.streamForwards : sql.streamBackwards
       return takeEvents(statement.iterate(stream, id, revision, limit))
     },
-    lastPosition: () => context.lastPosition,
+    lastPosition: () => log.lastPosition,
     checkpointIfDue() {
-      if (context.bytesSinceCheckpoint < CHECKPOINT_EVERY_BYTES) return
-      context.bytesSinceCheckpoint = 0
+      if (log.bytesSinceCheckpoint < CHECKPOINT_EVERY_BYTES) return
+      log.bytesSinceCheckpoint = 0
       db.exec('PRAGMA wal_checkpoint(PASSIVE)')
     },
     close() {
@@ -183,167 +137,4 @@ function takeEvents(rows: Iterable<unknown>): readonly StoredEvent[] {
     if (bytes >= PAGE_BYTES) break
   }
   return events
-}
-
-function readLastPosition(sql: Statements): number {
-  const row = sql.lastPosition.get() as unknown as [number | null] | undefined
-  return row?.[0] ?? 0
-}
-
-/** Repeats that arrive after a restart must be known as well, so that the newest ids are read back. */
-function rememberRecent(context: Context): void {
-  const rows = context.sql.recent.all(RECENT_READ_BACK) as unknown as [Uint8Array, string, number, number][]
-  for (const [id, stream, revision, position] of rows.reverse()) {
-    context.recent.add(id, {stream, revision, position})
-  }
-}
-
-const RECENT_READ_BACK = 10_000
-
-function stateOf(context: Context, stream: string): StreamState {
-  const cached = context.states.get(stream)
-  if (cached !== undefined) return cached
-  const id = streamId(context, stream)
-  const last = id === null ? undefined : (context.sql.lastRevision.get(id) as unknown as [number] | undefined)
-  const state = {id, lastRevision: last?.[0] ?? -1, rules: readRules(context, stream)}
-  context.states.set(stream, state)
-  return state
-}
-
-function streamId(context: Context, stream: string): number | null {
-  const row = context.sql.streamId.get(stream) as unknown as [number] | undefined
-  return row?.[0] ?? null
-}
-
-function readRules(context: Context, stream: string): StreamRules {
-  // The metadata stream of a metadata stream does not exist; of its events only the newest counts.
-  if (originalStreamOf(stream) !== null) return {maxCount: 1}
-  const id = streamId(context, metadataStreamOf(stream))
-  const row = id === null ? undefined : (context.sql.lastData.get(id) as unknown as [Uint8Array] | undefined)
-  return row === undefined ? {} : parseRules(row[0])
-}
-
-function commit(context: Context, writes: readonly Write[]): ReturnType<Store['commit']> {
-  const events: StoredEvent[] = []
-  const before = context.lastPosition
-  try {
-    context.db.exec('BEGIN')
-    const createdMs = context.nowMs()
-    const outcomes = writes.map(write => applyWrite(context, write, createdMs, events))
-    context.db.exec('COMMIT')
-    return {outcomes, events}
-  } catch (error) {
-    context.lastPosition = before
-    // What memory holds may be of the failed transaction: forget it and read it again from the log.
-    context.states.clear()
-    context.recent.clear()
-    if (context.db.isTransaction) context.db.exec('ROLLBACK')
-    rememberRecent(context)
-    throw error
-  }
-}
-
-function applyWrite(context: Context, write: Write, createdMs: number, stored: StoredEvent[]): WriteOutcome {
-  const state = stateOf(context, write.stream)
-  const original = originalStreamOf(write.stream)
-  const originalState = original === null ? null : stateOf(context, original)
-  // A tombstone takes the stream's metadata with it.
-  if (originalState?.lastRevision === TOMBSTONE_REVISION) return {type: 'streamDeleted'}
-  const verdict = decide(context, write, state)
-  if (verdict.type !== 'write') return outcomeOf(verdict)
-
-  const insert = (stream: string, events: readonly ProposedEvent[], revision?: number): StoredEvent => {
-    const inserted = insertEvents(context, stream, events, createdMs, revision)
-    stored.push(...inserted)
-    const last = inserted.at(-1)
-    if (last === undefined) throw new Error('an insert without events')
-    return last
-  }
-  if (write.kind !== 'append') return applyDelete(write, state, insert)
-  if (write.events.length === 0) {
-    return {type: 'done', revision: state.lastRevision < 0 ? null : state.lastRevision, position: null}
-  }
-  const last = insert(write.stream, write.events)
-  // Writing to a soft-deleted stream, or to its metadata, brings it back with the old events still hidden.
-  if (isSoftDeleted(state.rules)) {
-    const metadata = lastData(context, metadataStreamOf(write.stream))
-    insert(metadataStreamOf(write.stream), [metadataEvent(undeleteMetadata(metadata, state.lastRevision + 1))])
-  } else if (originalState !== null && isSoftDeleted(originalState.rules)) {
-    const event = metadataEvent(undeleteMetadata(last.data, originalState.lastRevision + 1))
-    insert(write.stream, [event])
-  }
-  return {type: 'done', revision: last.revision, position: last.position}
-}
-
-function applyDelete(
-  {kind, stream}: DeleteWrite,
-  {lastRevision}: StreamState,
-  insert: (stream: string, events: readonly ProposedEvent[], revision?: number) => StoredEvent,
-): WriteOutcome {
-  if (kind === 'softDelete') {
-    const {position} = insert(metadataStreamOf(stream), [metadataEvent(SOFT_DELETE_METADATA)])
-    return {type: 'done', revision: lastRevision, position}
-  }
-  const event = {...metadataEvent(Buffer.alloc(0)), type: '$streamDeleted', isJson: false}
-  const {revision, position} = insert(stream, [event], TOMBSTONE_REVISION)
-  return {type: 'done', revision, position}
-}
-
-function lastData(context: Context, stream: string): Uint8Array | null {
-  const {id} = stateOf(context, stream)
-  const row = id === null ? undefined : (context.sql.lastData.get(id) as unknown as [Uint8Array] | undefined)
-  return row?.[0] ?? null
-}
-
-function metadataEvent(data: Uint8Array): ProposedEvent {
-  return {id: randomBytes(16), type: '$metadata', isJson: true, data, metadata: Buffer.alloc(0)}
-}
-
-function decide(context: Context, write: Write, state: StreamState): WriteVerdict {
-  const hasMetadata = (): boolean => stateOf(context, metadataStreamOf(write.stream)).lastRevision >= 0
-  if (write.kind !== 'append') return decideDelete(write.expected, state, hasMetadata)
-  return decideAppend(write, {
-    ...state,
-    hasMetadata,
-    recent: id => context.recent.find(id),
-    idAt(revision) {
-      const row = context.sql.idAt.get(state.id, revision) as unknown as [Uint8Array, number] | undefined
-      return row === undefined ? null : {id: row[0], position: row[1]}
-    },
-  })
-}
-
-function outcomeOf(verdict: Exclude<WriteVerdict, {readonly type: 'write'}>): WriteOutcome {
-  if (verdict.type !== 'repeat') return verdict
-  return {type: 'done', revision: verdict.revision, position: verdict.position}
-}
-
-function insertEvents(
-  context: Context,
-  stream: string,
-  events: readonly ProposedEvent[],
-  createdMs: number,
-  revision?: number,
-): readonly StoredEvent[] {
-  const state = stateOf(context, stream)
-  const id = state.id ?? Number(context.sql.insertStream.run(stream).lastInsertRowid)
-  let next = revision ?? state.lastRevision + 1
-  const stored = events.map(event => {
-    const position = ++context.lastPosition
-    const json = event.isJson ? 1 : 0
-    context.sql.insertEvent.run(
-      ...([position, id, next, event.id, event.type, json, createdMs, event.data, event.metadata] as const),
-    )
-    context.recent.add(event.id, {stream, revision: next, position})
-    // Pages of the table and of two indices are written beside the payload.
-    context.bytesSinceCheckpoint += 2048 + event.data.length + event.metadata.length
-    return {...event, stream, revision: next++, position, createdMs}
-  })
-  context.states.set(stream, {...state, id, lastRevision: next - 1})
-  const original = originalStreamOf(stream)
-  const last = stored.at(-1)
-  if (original !== null && last !== undefined) {
-    context.states.set(original, {...stateOf(context, original), rules: parseRules(last.data)})
-  }
-  return stored
 }

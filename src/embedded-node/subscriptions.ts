@@ -10,7 +10,7 @@ import type {Outlet} from './outlet.ts'
 import {PAGE_EVENTS, readStreamPage, streamStatus} from './reader.ts'
 import {encodeForRead, type ReadContext, turnOfOthers} from './read-context.ts'
 import type {ReadRequest} from './read-request.ts'
-import {encodeCaughtUp, encodeCheckpoint, encodeConfirmation} from './wire.ts'
+import {encodeCaughtUp, encodeCheckpoint, encodeConfirmation} from './read-messages.ts'
 
 export async function subscribeToAll(context: ReadContext, request: ReadRequest, outlet: Outlet): Promise<void> {
   const {filter, from} = request

@@ -107,6 +107,14 @@ test('the tail gives the same events from memory and from the log, at every posi
   expect(tail.after(all.length, 64)).toEqual([])
 })
 
+test('an append of very many small events is one append', () => {
+  const events = Array.from({length: 200_000}, () => event(''))
+  expect(store.commit([write('s', 'noStream', ...events.slice(0, 1))]).outcomes).toMatchObject([{type: 'done'}])
+  expect(store.commit([{kind: 'append', stream: 's', expected: 0, events: events.slice(1)}]).outcomes).toEqual([
+    {type: 'done', revision: 199_999, position: 200_001},
+  ])
+})
+
 test('a page of large events is cut short, and the next one goes on behind it', () => {
   for (let index = 0; index < 12; index++) store.commit([write('s', 'any', event('x'.repeat(1_000_000)))])
   let position = store.lastPosition() - 12

@@ -2,9 +2,10 @@ import sharedPb from '@eventstore/db-client/generated/shared_pb.js'
 import streamsPb from '@eventstore/db-client/generated/streams_pb.js'
 import {expect, test} from 'vitest'
 
+import {decodeAppendReq, decodeBatchAppendReq} from '../../src/embedded-node/append-messages.ts'
 import {BadMessage} from '../../src/embedded-node/protobuf.ts'
 import {type StoredEvent, TOMBSTONE_REVISION} from '../../src/embedded-node/records.ts'
-import {decodeAppendReq, decodeBatchAppendReq, encodeCheckpoint, encodeReadEvent} from '../../src/embedded-node/wire.ts'
+import {encodeCheckpoint, encodeReadEvent} from '../../src/embedded-node/read-messages.ts'
 
 /** The hand-written encoding held against the generated code of the client. */
 const uuid = '0F0e0d0c-0b0a-4908-8706-050403020100'
