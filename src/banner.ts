@@ -17,7 +17,15 @@ export function bannerOf(config: Config, dataFolder: string, url: string, tokens
     `  data      ${dataFolder}${events}`,
     `  Discord   ${discord}`,
     `  payments  by hand: an operator marks a checkout paid`,
-    ...(isDevelopment ? ['  fleet     simulated, for trying things out', ...signInLines(publicUrl, tokens)] : []),
+    ...(isDevelopment ? developmentLines(publicUrl, tokens) : []),
+  ]
+}
+
+function developmentLines(publicUrl: string, tokens: Tokens): readonly string[] {
+  return [
+    '  fleet     simulated, for trying things out',
+    `  sign in   ${signInLink(publicUrl, tokens)}`,
+    `            as the owner, once, within ${signInMinutes} minutes`,
   ]
 }
 
@@ -25,15 +33,11 @@ export function bannerOf(config: Config, dataFolder: string, url: string, tokens
  * A one-time link for the owner. It is signed with the node's own secrets and redeemed by the running node, so making
  * one needs no store, and it can be made before the first start or while the node runs.
  */
-export function signInLines(publicUrl: string, tokens: Tokens): readonly string[] {
-  const {token} = tokens.issueSignIn({userId: ownerId, ttlSeconds: signInMinutes * 60})
-  return [
-    `  sign in   ${publicUrl}/sign-in#${token}`,
-    `            as the owner, once, within ${signInMinutes} minutes`,
-  ]
+export function signInLink(publicUrl: string, tokens: Tokens): string {
+  return `${publicUrl}/sign-in#${tokens.issueSignIn({userId: ownerId, ttlSeconds: signInMinutes * 60}).token}`
 }
 
-const signInMinutes = 15
+export const signInMinutes = 15
 
 /** Where users reach the node. A port that the system picked is not in the configuration. */
 function publicUrlOf({http: {port, publicUrl}}: Config, url: string): string {

@@ -16,7 +16,7 @@ async function main(): Promise<void> {
     case 'rebuild':
       return rebuildReadModels(config, say)
     case 'owner-link':
-      return ownerLink(config).forEach(say)
+      return say(ownerLink(config))
     default:
       throw new CannotStart(`There is no command ${command}. There are: (none) to start, rebuild, owner-link.`)
   }
@@ -32,7 +32,7 @@ async function run(config: Config): Promise<void> {
     stopped,
     failed,
     node.ready.then(banner => {
-      banner.forEach(say)
+      say(banner.join('\n'))
       clearTimeout(hint)
       return Promise.race([stopped, failed])
     }),

@@ -3,7 +3,7 @@ import {join, resolve} from 'node:path'
 import type {Logger} from 'pino'
 import {loadOrCreateDevelopmentSecrets, type Secrets} from './access/secrets.ts'
 import {createTokens, type Tokens} from './access/tokens.ts'
-import {bannerOf, signInLines} from './banner.ts'
+import {bannerOf, signInLink, signInMinutes} from './banner.ts'
 import {defaultPolicy, type BookingPolicy} from './booking/policies.ts'
 import type {Config} from './config.ts'
 import {seedDevelopment} from './development.ts'
@@ -293,7 +293,8 @@ async function failureOf(work: Promise<void>): Promise<Error> {
   }
 }
 
-/** A one-time sign-in link for the owner, as lines to print. */
-export function ownerLink(config: Config): readonly string[] {
-  return signInLines(config.http.publicUrl, tokensOf(secretsOf(config, resolve(config.dataFolder))))
+/** A one-time sign-in link for the owner, as text to print; e.g. for the very first owner in production. */
+export function ownerLink(config: Config): string {
+  const tokens = tokensOf(secretsOf(config, resolve(config.dataFolder)))
+  return `${signInLink(config.http.publicUrl, tokens)}\n(as the owner, once, within ${signInMinutes} minutes)`
 }
