@@ -3,7 +3,7 @@ import type {AnyEvent, EventDeclaration, EventDeclarations, EventMetadata, Store
 import {metadataSchema} from './metadata.ts'
 import type {NewEvent, RecordedEvent} from './port.ts'
 
-/** Turns events into what is stored and back: the only place where stored data is parsed and lifted to today's shape. */
+/** Turns events into what is stored and back: the only place where stored data is parsed and lifted to a new shape. */
 export interface Registry {
   /** @throws TypeError when the data does not fit: what is written must be readable for ever (a bug, not an input). */
   toStored(event: AnyEvent, id: string, metadata: Omit<EventMetadata, 'version'>): NewEvent

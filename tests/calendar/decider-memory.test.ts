@@ -11,6 +11,7 @@ const serviceId = idOf<'Service'>('service-a')
 function run(state: CalendarState, command: CalendarCommand, now: Instant): CalendarState {
   const decision = calendar.decide(command, state, {now})
   if (!decision.ok) throw new Error(decision.refusal.type)
+  if (decision.events.some(({type}) => type === 'SlotDeclined')) throw new Error('declined')
   return fold(calendar, state, decision.events)
 }
 
