@@ -15,7 +15,7 @@ describe('a connection that fails', () => {
   beforeEach(async () => {
     real = await startTestStore()
     proxy = await startTcpProxy(() => real.node.port)
-    store = connectEventStore(`esdb://127.0.0.1:${proxy.port}?tls=false`, {writeTimeoutMs: 300, readTimeoutMs: 300})
+    store = connectEventStore(`esdb://127.0.0.1:${proxy.port}?tls=false`, {writeTimeoutMs: 1000, readTimeoutMs: 1000})
   })
   afterEach(async () => {
     await store.close()
