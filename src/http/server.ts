@@ -103,6 +103,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (isClosing) reply.header('connection', 'close')
   })
   app.addHook('onResponse', async (request, reply) => logResponse(request, reply))
+  app.addHook('onResponse', async () => {
+    // The headers of a stream that ends now promised to keep the connection, long before closing began.
+    if (isClosing) setImmediate(() => app.server.closeIdleConnections())
+  })
   app.setErrorHandler((error, request, reply) => {
     const refusal = refusalOf(error)
     if (refusal.status >= 500 && !(error instanceof HttpError)) request.log.error({err: error}, 'request failed')

@@ -65,7 +65,7 @@ export function apiOf(program: RunningProgram, who: {userId: string; token: stri
       const client = createClient({url, headers: authorization, retryAttempts: 0})
       try {
         for await (const {data, errors} of client.iterate<Data>({query, variables})) {
-          expect(errors).toBeUndefined()
+          if (errors !== undefined) throw new Error(errors.map(({message}) => message).join('; '))
           yield data as Data
         }
       } finally {

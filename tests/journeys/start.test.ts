@@ -88,11 +88,9 @@ describe('asked to end, the program', () => {
     const home = await freshHome()
     const program = await home.start()
     const owner = await signInOwner(program)
-    const {machines} = await owner.ask<{machines: {edges: {node: {id: string}}[]}}>(
-      '{ machines { edges { node { id } } } }',
-    )
-    expect(machines.edges).toHaveLength(5)
-    const changes = owner.follow('subscription { machineChanged { id } }')
+    const changes = owner.follow('subscription { balanceChanged { availableMinutes } }')
+    expect(await changes.next()).toMatchObject({done: false, value: {balanceChanged: {availableMinutes: 0}}})
+    const subscriptionEnds = expect(changes.next()).rejects.toThrow('This node stops. Subscribe again.')
     const request = await requestUnderWay(program, '{"query": "{ packs { id } }"}')
     const ended = program.stop('SIGTERM')
     await program.untilPrinted(/^Stopping/m)
@@ -100,7 +98,8 @@ describe('asked to end, the program', () => {
     expect(answer).toMatch(/^HTTP\/1.1 200 /)
     expect(answer).toContain('"Pack:pack-10h"')
     expect(await ended).toEqual({code: 0, signal: null})
-    await changes.return?.()
+    await subscriptionEnds
+    expect(program.printed()).not.toContain('connections cut')
     await expect(fetch(`${program.url}/health/live`)).rejects.toThrow('fetch failed')
   })
 })
