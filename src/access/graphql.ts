@@ -50,7 +50,7 @@ builder.queryFields(t => ({
       description: 'Operators only. By id; read forwards only.',
       resolve(_root, args, context) {
         requireOperator(context)
-        const backwards = (['last', 'before'] as const).find(name => args[name] != null)
+        const backwards = (['last', 'before'] as const).find(name => (args[name] ?? null) !== null)
         if (backwards !== undefined) throw badInput(backwards, 'This list is read forwards only: use first and after.')
         return pageOf<UserRow, string>(args, {
           placeOf: ({userId}) => [userId],

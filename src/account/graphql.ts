@@ -3,7 +3,7 @@ import type {CallerRefusal} from '../dispatch/caller.ts'
 import {builder} from '../graphql/builder.ts'
 import {isOperator, requireCaller, type GraphqlContext} from '../graphql/context.ts'
 import {notFound} from '../graphql/errors.ts'
-import {idInput, keyInput, rangeInput, textInput} from '../graphql/inputs.ts'
+import {idInput, keyInput, optionalIdInput, rangeInput, textInput} from '../graphql/inputs.ts'
 import {pageOf, type PageArgs} from '../graphql/paging.ts'
 import {ledgerLineRef, userRef} from '../graphql/refs.ts'
 import {answered, defineRefusal, payloadUnion, positionDescription, type Written} from '../graphql/refusals.ts'
@@ -73,7 +73,7 @@ builder.queryField('ledger', t =>
       args: {userId: t.arg.id()},
       resolve(_root, args, context) {
         const caller = requireCaller(context)
-        const userId = args.userId == null ? caller.userId : idInput('User', 'userId', args.userId)
+        const userId = optionalIdInput('User', 'userId', args.userId) ?? caller.userId
         if (userId !== caller.userId && !isOperator(context)) throw notFound()
         return ledgerPage(context, userId, args)
       },
@@ -87,16 +87,16 @@ function balanceOf({parts}: GraphqlContext, userId: string): Balance {
 }
 
 function ledgerPage({parts}: GraphqlContext, userId: string, args: PageArgs) {
-  const {ledger} = parts.queries.balances
+  const {balances} = parts.queries
   return pageOf<LedgerRow, number>(args, {
     placeOf: ({revision}) => [revision],
     parsePlace: ([revision]) => (Number.isSafeInteger(revision) ? (revision as number) : null),
     load({after, before, limit, backwards}) {
       const isInside = ({revision}: LedgerRow) => before === null || revision > before
-      if (!backwards) return ledger(userId, after, limit).filter(isInside)
+      if (!backwards) return balances.ledger(userId, after, limit).filter(isInside)
       // Every event of an account is a line, so the lines' numbers have no gaps: the oldest lines are counted off.
       const upTo = Math.min(after ?? Number.MAX_SAFE_INTEGER, (before ?? -1) + limit + 1)
-      return ledger(userId, upTo, limit).filter(isInside).reverse()
+      return balances.ledger(userId, upTo, limit).filter(isInside).reverse()
     },
   })
 }

@@ -4,7 +4,7 @@ import type {CallerRefusal} from '../dispatch/caller.ts'
 import {builder} from '../graphql/builder.ts'
 import {isOperator, requireCaller, type GraphqlContext} from '../graphql/context.ts'
 import {forbidden, notFound} from '../graphql/errors.ts'
-import {idInput, keyInput} from '../graphql/inputs.ts'
+import {idInput, keyInput, optionalIdInput} from '../graphql/inputs.ts'
 import {pageOf, type PageArgs} from '../graphql/paging.ts'
 import {bookingRef, machineRef, realmRef, serviceRef, userRef} from '../graphql/refs.ts'
 import {
@@ -156,8 +156,8 @@ builder.queryFields(t => ({
       args: {userId: t.arg.id(), machineId: t.arg.id(), status: t.arg({type: statusEnum})},
       resolve(_root, args, context) {
         const caller = requireCaller(context)
-        const asked = args.userId == null ? null : idInput('User', 'userId', args.userId)
-        const machineId = args.machineId == null ? null : idInput('Machine', 'machineId', args.machineId)
+        const asked = optionalIdInput('User', 'userId', args.userId)
+        const machineId = optionalIdInput('Machine', 'machineId', args.machineId)
         const foreign = machineId !== null || (asked !== null && asked !== caller.userId)
         if (foreign && !isOperator(context)) throw notFound()
         const userId = isOperator(context) ? asked : caller.userId
@@ -344,11 +344,11 @@ builder.subscriptionField('bookingChanged', t =>
     args: {bookingId: t.arg.id()},
     subscribe(_root, args, context) {
       const caller = requireCaller(context)
-      if (args.bookingId == null) {
+      const bookingId = optionalIdInput('Booking', 'bookingId', args.bookingId)
+      if (bookingId === null) {
         const topic = isOperator(context) ? 'booking:all' : `booking:user:${caller.userId}`
         return context.subscriptions.open(context, topic)
       }
-      const bookingId = idInput('Booking', 'bookingId', args.bookingId)
       if (visibleBooking(context, bookingId) === null) throw forbidden()
       return context.subscriptions.open(context, `booking:id:${bookingId}`, bookingId)
     },

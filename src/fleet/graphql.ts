@@ -84,10 +84,10 @@ builder.queryFields(t => ({
       description: 'Operators only. By id.',
       resolve(_root, args, context) {
         requireOperator(context)
-        const {machineIds, machine} = context.parts.queries.machines
-        const page = pageOfAll(args, machineIds(), id => id)
+        const {machines} = context.parts.queries
+        const page = pageOfAll(args, machines.machineIds(), id => id)
         const edges = page.edges.flatMap(({cursor, node}) => {
-          const row = machine(node)
+          const row = machines.machine(node)
           return row === null ? [] : [{cursor, node: row satisfies MachineRow}]
         })
         return {...page, edges}

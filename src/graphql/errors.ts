@@ -55,20 +55,23 @@ const errorsMax = 3
 
 /** The errors of one answer in the one public form. Nothing else lets an error out. */
 export function shapeErrors(errors: readonly GraphQLError[], shaping: Shaping): readonly GraphQLError[] {
+  const {requestId} = shaping
   return errors.slice(0, errorsMax).map(error => {
     const {status, code, message, field, retryable = false} = answerTo(error, shaping)
-    const {nodes, source, positions, path} = error
-    return new GraphQLError(message, {
-      ...{nodes: nodes ?? null, source: source ?? null, positions: positions ?? null, path: path ?? null},
-      extensions: {
-        ...{code, message},
-        ...(field === undefined ? {} : {field}),
-        ...{retryable, requestId: shaping.requestId},
-        // For the server's status line; it is taken out before the answer is written.
-        http: {status},
-      },
-    })
+    const about = field === undefined ? {} : {field}
+    // The status is for the server's status line; it is taken out before the answer is written.
+    return sameAt(error, message, {code, message, ...about, retryable, requestId, http: {status, ...allowed(status)}})
   })
+}
+
+function allowed(status: number): object {
+  return status === 405 ? {headers: {allow: 'POST'}} : {}
+}
+
+/** An error at the same place with other words. */
+export function sameAt(error: GraphQLError, message: string, extensions: Record<string, unknown>): GraphQLError {
+  const {nodes = null, source = null, positions = null, path = null} = error
+  return new GraphQLError(message, {nodes, source, positions, path, extensions})
 }
 
 function answerTo(error: GraphQLError, shaping: Shaping): PublicAnswer {
@@ -90,20 +93,29 @@ function answerTo(error: GraphQLError, shaping: Shaping): PublicAnswer {
 
 /** A document or variables that the library refused. */
 function requestFault(error: GraphQLError, message: string): PublicAnswer {
-  const status = (error.extensions['http'] as {status?: number} | undefined)?.status ?? 400
+  const status = error.extensions.http?.status ?? 400
   if (status !== 400) return {...refusalOfStatus(status), message}
-  const {code, field} = error.extensions
-  const variable = variableFault.exec(error.message)
-  const path = variable === null ? field : (variable[2] ?? variable[1])
-  if (typeof path === 'string') return {status, code: 'BAD_INPUT', message, field: path.replace(/^input\./, '')}
+  const {field} = error.extensions
+  const path = typeof field === 'string' ? field : variablePath(error.message)
+  if (path !== null) return {status, code: 'BAD_INPUT', message, field: path.replace(/^input\.(?=.)/, '')}
   if (message.startsWith('Syntax Error')) return {status, code: 'SYNTAX_ERROR', message}
-  return {status, code: typeof code === 'string' && ownCodes.has(code) ? code : 'INVALID_QUERY', message}
+  if (message.includes('introspection has been disabled')) return {status, code: 'INTROSPECTION_OFF', message}
+  return {status, code: 'INVALID_QUERY', message}
 }
 
-const variableFault = /^Variable "\$(\w+)" (?:got invalid value [^]*? at "([\w.[\]]+)"|got invalid value|of )/
+/** Which part of a variable the library's message is about; null when it is about none. */
+function variablePath(message: string): string | null {
+  const [, variable, place] =
+    /^Variable "\$(\w+)" (?:got invalid value [^]*? at "([\w.[\]]+)"|got invalid value|of )/.exec(message) ?? []
+  if (variable === undefined) return null
+  return [place ?? variable, ...namedField(message)].join('.')
+}
 
-/** Codes of `limits.ts`, which the library passes on. */
-const ownCodes = new Set(['ALIAS_LIMIT', 'COST_LIMIT', 'DEPTH_LIMIT', 'DIRECTIVE_LIMIT', 'FORBIDDEN', 'TOKEN_LIMIT'])
+/** The input field that is missing or unknown, where the message is about one. */
+export function namedField(message: string): readonly string[] {
+  const found = /Field "(?:\w+\.)?(\w+)" (?:of required type|is not defined by type)/.exec(message)
+  return found?.[1] === undefined ? [] : [found[1]]
+}
 
 function causeOf(error: GraphQLError): unknown {
   let cause: unknown = error

@@ -17,6 +17,15 @@ export function idInput<Name extends string>(typename: Name, field: string, valu
   return id
 }
 
+/** The same for an argument that may be left out. */
+export function optionalIdInput<Name extends string>(
+  typename: Name,
+  field: string,
+  value: string | null | undefined,
+): Id<Name> | null {
+  return typeof value === 'string' ? idInput(typename, field, value) : null
+}
+
 /** Throws BAD_INPUT unless the key is 1 to 128 printable ASCII characters. */
 export function keyInput(idempotencyKey: string): string {
   if (/^[\x20-\x7e]{1,128}$/.test(idempotencyKey)) return idempotencyKey

@@ -1,6 +1,5 @@
 import {
   getNamedType,
-  GraphQLError,
   isCompositeType,
   isInterfaceType,
   isListType,
@@ -154,14 +153,14 @@ export function costOf({schema, document, operationName, variables}: CostedOpera
     return isPlainList ? listCount(field, variables) * (own + inside) : own + inside
   }
 
-  const meant = operationsOf(document).find(({name}) => operationName == null || name?.value === operationName)
+  const meant = operationsOf(document).find(({name}) => !operationName || name?.value === operationName)
   return meant === undefined ? 0 : costOfSet(meant.selectionSet, rootType(schema, meant), 1)
 }
 
 function pageLength(field: FieldNode, variables: Readonly<Record<string, unknown>>): number {
   for (const name of ['first', 'last']) {
     const length = argumentOf(field, name, variables)
-    if (length == null) continue
+    if ((length ?? null) === null) continue
     if (typeof length === 'number' && length >= 1 && length <= pageMax) return length
     throw badInput(name, `This is a whole number from 1 to ${pageMax}.`)
   }
@@ -197,10 +196,10 @@ function fragmentsOf({definitions}: DocumentNode): ReadonlyMap<string, FragmentD
   return new Map(fragments.map(fragment => [fragment.name.value, fragment]))
 }
 
-function limitPassed(code: string, message: string): GraphQLError {
+function limitPassed(code: string, message: string): PublicError {
   return new PublicError({status: 400, code, message})
 }
 
-function tooDeep(): GraphQLError {
+function tooDeep(): PublicError {
   return limitPassed('DEPTH_LIMIT', `Fields may be nested ${depthMax} deep.`)
 }

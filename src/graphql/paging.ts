@@ -48,9 +48,10 @@ export function pageOf<Row, Place>(args: PageArgs, source: PagedSource<Row, Plac
 }
 
 /** How much is asked for. Throws BAD_INPUT. */
-function sizeOf({first, last}: PageArgs): {readonly count: number; readonly backwards: boolean} {
-  if (first != null && last != null) throw badInput('last', 'Ask for the first or the last, not both.')
-  if (last != null) return {count: rangeInput('last', last, 1, pageMax), backwards: true}
+function sizeOf(args: PageArgs): {readonly count: number; readonly backwards: boolean} {
+  const {first = null, last = null} = args
+  if (first !== null && last !== null) throw badInput('last', 'Ask for the first or the last, not both.')
+  if (last !== null) return {count: rangeInput('last', last, 1, pageMax), backwards: true}
   return {count: rangeInput('first', first ?? pageDefault, 1, pageMax), backwards: false}
 }
 
@@ -63,7 +64,7 @@ function placeIn<Row, Place>(
   cursor: string | null | undefined,
   source: PagedSource<Row, Place>,
 ): Place | null {
-  if (cursor == null) return null
+  if (typeof cursor !== 'string') return null
   const place = cursor.length > 500 ? null : source.parsePlace(partsOf(cursor))
   if (place === null) throw badInput(field, 'This is no cursor of this list.')
   return place

@@ -1,6 +1,5 @@
 import {
   BREAK,
-  GraphQLError,
   Kind,
   NoSchemaIntrospectionCustomRule,
   parse,
@@ -10,10 +9,11 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
+  type GraphQLError,
 } from 'graphql/index.js'
 import type {Plugin} from 'graphql-yoga'
 import {isOperator, type RequestContext} from './context.ts'
-import {PublicError, shapeErrors, type Shaping} from './errors.ts'
+import {namedField, PublicError, sameAt, shapeErrors, type Shaping} from './errors.ts'
 import {checkCost, checkDepth, checkText} from './limits.ts'
 
 /** Told beside the abort message of the library: three in all. */
@@ -38,11 +38,12 @@ export function hardening({development}: {readonly development: boolean}): Plugi
     },
     onExecute: ({args, setResultAndStopExecution}) => refuseCostly(args, setResultAndStopExecution),
     onSubscribe: ({args, setResultAndStopExecution}) => refuseCostly(args, setResultAndStopExecution),
-    onResultProcess({result, setResult, serverContext}) {
+    onResultProcess(processing) {
+      const {result, serverContext} = processing
       if (Array.isArray(result)) return
       const shaping = shapingOf(serverContext as unknown as RequestContext)
-      if (Symbol.asyncIterator in result) setResult(mapped(result, each => shapedResult(each, shaping)))
-      else setResult(shapedResult(result, shaping))
+      if (Symbol.asyncIterator in result) processing.setResult(mapped(result, each => shapedResult(each, shaping)))
+      else processing.setResult(shapedResult(result, shaping))
     },
   }
 }
@@ -62,15 +63,13 @@ export function shapedResult<Result extends Pick<ExecutionResult, 'data' | 'erro
 ): Result {
   if (result.errors === undefined) return result
   const errors = shapeErrors(result.errors, shaping)
-  const hasData = result.data != null && Object.values(result.data).some(value => value !== null)
+  const hasData = Object.values(result.data ?? {}).some(value => value !== null)
   return {...result, errors: hasData ? errors.map(withoutStatus) : errors}
 }
 
 export function withoutStatus(error: GraphQLError): GraphQLError {
   const {http: _http, ...extensions} = error.extensions
-  const {nodes, source, positions, path} = error
-  const place = {nodes: nodes ?? null, source: source ?? null, positions: positions ?? null, path: path ?? null}
-  return new GraphQLError(error.message, {...place, extensions})
+  return sameAt(error, error.message, extensions)
 }
 
 function refuseCostly(args: ExecutionArgs, refuse: (result: ExecutionResult) => void): void {
@@ -86,20 +85,21 @@ function refuseCostly(args: ExecutionArgs, refuse: (result: ExecutionResult) => 
 /** Adds which input a validation error is about, where it is about one. */
 function withField(error: GraphQLError, document: DocumentNode): GraphQLError {
   const node = error.nodes?.[0]
-  const missing = /^Field "\w+\.(\w+)" of required type|argument "(\w+)" of type .* is required/.exec(error.message)
-  const path = [...(node === undefined ? [] : inputPath(document, node)), ...(missing?.slice(1) ?? [])].filter(Boolean)
+  const argument = /argument "(\w+)" of type .* is required/.exec(error.message)?.slice(1) ?? []
+  const inside = node === undefined ? [] : inputPath(document, node)
+  const isNamed = node?.kind === Kind.OBJECT_FIELD
+  const path = [...inside, ...argument, ...(isNamed ? [] : namedField(error.message))]
   if (path.length === 0) return error
-  const {nodes, extensions} = error
-  return new GraphQLError(error.message, {nodes: nodes ?? null, extensions: {...extensions, field: path.join('.')}})
+  return sameAt(error, error.message, {...error.extensions, field: path.join('.')})
 }
 
 /** Names of the argument and the input fields that lead to a node; empty for a node that is no input. */
 function inputPath(document: DocumentNode, target: ASTNode): readonly string[] {
   let found: readonly string[] = []
   visit(document, {
-    enter(node, _key, _parent, _path, ancestors) {
+    enter(node, _key, parent, _path, ancestors) {
       if (node !== target) return undefined
-      const nodes = [...ancestors.flat(), node] as readonly ASTNode[]
+      const nodes = [...ancestors, parent, node].filter(part => part !== undefined && 'kind' in part)
       found = nodes.flatMap(inner =>
         inner.kind === Kind.ARGUMENT || inner.kind === Kind.OBJECT_FIELD ? [inner.name.value] : [],
       )

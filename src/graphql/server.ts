@@ -44,7 +44,9 @@ export function mountGraphql(app: FastifyInstance, parts: GraphqlParts): {close(
     method: ['GET', 'POST'],
     url: path,
     exposeHeadRoute: false,
-    errorHandler: (error, request, reply) => answerRefusal(refusalOf(error), error, request, reply),
+    errorHandler(error, request, reply) {
+      void answerRefusal(refusalOf(error), error, request, reply)
+    },
     async handler(request, reply) {
       checkForm(request)
       const identity = authenticate(parts, request.headers.authorization, request.id)

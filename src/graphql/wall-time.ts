@@ -41,10 +41,10 @@ export function startOf(input: {
   readonly start?: Instant | null | undefined
   readonly wallTime?: {readonly time: string; readonly zone: string} | null | undefined
 }): Chosen {
-  const {start, wallTime} = input
-  if ((start == null) === (wallTime == null)) throw badInput('start', 'Give either start or wallTime.')
-  if (start != null) return {start, zone: null}
-  const {time, zone} = wallTime ?? {time: '', zone: ''}
+  const {start = null, wallTime = null} = input
+  if (start !== null && wallTime === null) return {start, zone: null}
+  if (start !== null || wallTime === null) throw badInput('start', 'Give either start or wallTime.')
+  const {time, zone} = wallTime
   if (!isZone(zone)) throw badInput('wallTime.zone', 'This is no IANA time zone.')
   const utc = parseInstant(`${time}Z`)
   if (utc === null) throw badInput('wallTime.time', 'A wall time has the form 2026-03-29T18:00.')

@@ -53,7 +53,7 @@ export function serveWebSocket(
   const connections = new Set<Connection>()
   const server = graphqlServer(yoga, parts, subscriptions)
   // Part of Fastify's instances, and missing from their type.
-  const {genReqId: newRequestId} = app as unknown as {genReqId(request: IncomingMessage): string}
+  const {genReqId: newRequestId} = app as unknown as {readonly genReqId: (request: IncomingMessage) => string}
 
   const accept = (socket: WebSocket, request: IncomingMessage, requestId: string): void => {
     const {authorization} = request.headers
@@ -99,7 +99,8 @@ function graphqlServer(yoga: Yoga, parts: GraphqlParts, subscriptions: Subscript
   const contextOf = ({extra}: Session): RequestContext | null => {
     const requestId = `${extra.requestId}.${++extra.operations}`
     const identity = authenticate(parts, extra.authorization, requestId)
-    return identity?.caller == null ? null : {...identity, parts, subscriptions, requestId}
+    if (identity === null || identity.caller === null) return null
+    return {...identity, parts, subscriptions, requestId}
   }
   return makeServer<Record<string, unknown>, Connection>({
     connectionInitWaitTimeout: initTimeoutMs,

@@ -4,7 +4,7 @@ import type {CheckoutRefusal} from '../dispatch/purchases.ts'
 import {builder} from '../graphql/builder.ts'
 import {isOperator, requireCaller, type GraphqlContext} from '../graphql/context.ts'
 import {notFound} from '../graphql/errors.ts'
-import {idInput, keyInput, moneyInput} from '../graphql/inputs.ts'
+import {idInput, keyInput, moneyInput, optionalIdInput} from '../graphql/inputs.ts'
 import {pageOfAll, type PageArgs} from '../graphql/paging.ts'
 import {moneyInputRef, moneyRef, packRef, purchaseRef, userRef} from '../graphql/refs.ts'
 import {answered, defineRefusal, payloadUnion, positionDescription, type Written} from '../graphql/refusals.ts'
@@ -90,7 +90,7 @@ builder.queryFields(t => ({
       args: {userId: t.arg.id()},
       resolve(_root, args, context) {
         const caller = requireCaller(context)
-        const userId = args.userId == null ? caller.userId : idInput('User', 'userId', args.userId)
+        const userId = optionalIdInput('User', 'userId', args.userId) ?? caller.userId
         if (userId !== caller.userId && !isOperator(context)) throw notFound()
         return purchasePage(context, userId, args)
       },
@@ -188,7 +188,7 @@ builder.mutationFields(t => ({
       const caller = requireCaller(context)
       const idempotencyKey = keyInput(input.idempotencyKey)
       const purchaseId = idInput('Purchase', 'purchaseId', input.purchaseId)
-      const amount = input.amount == null ? null : moneyInput('amount', input.amount)
+      const amount = input.amount ? moneyInput('amount', input.amount) : null
       const done = context.parts.purchases.markCheckoutPaid(caller, {idempotencyKey, purchaseId, amount})
       return answered(context, done, () => ({purchaseId}))
     },

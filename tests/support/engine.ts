@@ -79,12 +79,20 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
   const ids = {uuid: () => randomUUID()}
   const common = {issuer: 'hourhand', audience: 'hourhand', clock, ids}
   const tokens = createTokens({keys: secrets.tokenKeys, ...common})
-  const random = seeded(1).next
+  const chance = seeded(1)
+  const random = () => chance.next()
   const fleet = createFleet([simulatedKind({clock, random, statePath: join(folder, 'machines.json')})])
   const lines: string[] = []
   const logger = createLogger('debug', {write: line => lines.push(line)})
   const engine = createEngine({
-    ...{store, clock, timers, ids, random, randomBytes, tokens, masterKey: secrets.masterKey},
+    store,
+    clock,
+    timers,
+    ids,
+    random,
+    randomBytes,
+    tokens,
+    masterKey: secrets.masterKey,
     policy: {...defaultPolicy, ...options.policy},
     timings: {bootTimeoutSeconds: 300, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 3},
     drivers: {
@@ -104,7 +112,10 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
   const http = createHttpServer({logger, ids, readiness: () => ({isReady: true})})
   const parts: GraphqlParts = {
     ...engine,
-    ...{clock, timers, logger, development: options.development ?? false},
+    clock,
+    timers,
+    logger,
+    development: options.development ?? false,
     verifyAccess: token => tokens.verifyAccess(token),
     waitFor: (commit, timeoutMs) => engine.projections.waitFor(commit, timeoutMs),
     onBatch: listener => engine.projections.onBatch(listener),
@@ -125,7 +136,12 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
   await settled()
 
   return {
-    ...{engine, http, url, tokens, clock, settled},
+    engine,
+    http,
+    url,
+    tokens,
+    clock,
+    settled,
     log: () => lines.join(''),
     async addUser(name, roles = ['customer']) {
       const request = {idempotencyKey: `user-${name}`, displayName: name, roles}
