@@ -52,27 +52,52 @@ export interface CatalogueQueries {
   packs(): readonly PackEntry[]
   pack(id: string): PackEntry | null
   discount(): DiscountEntry | null
+  /** To be called when the rows have changed: what was read is kept until then, as every booking asks for it. */
+  forget(): void
 }
 
 export function catalogueQueries(db: DatabaseSync): CatalogueQueries {
-  const every = db.prepare('SELECT data FROM catalogue_entries WHERE kind = ? ORDER BY id')
-  const one = db.prepare('SELECT data FROM catalogue_entries WHERE kind = ? AND id = ?')
-  const all = <Entry>(kind: string): readonly Entry[] => every.all(kind).map(row => entryOf<Entry>(row))
+  const all = db.prepare('SELECT kind, id, data FROM catalogue_entries ORDER BY id')
+  let kept: ReadonlyMap<string, ReadonlyMap<string, unknown>> | null = null
+
+  const read = (): ReadonlyMap<string, ReadonlyMap<string, unknown>> => {
+    const kinds = new Map<string, Map<string, unknown>>()
+    for (const row of all.all()) {
+      const entries = kinds.get(String(row['kind'])) ?? new Map<string, unknown>()
+      kinds.set(String(row['kind']), entries.set(String(row['id']), JSON.parse(String(row['data']))))
+    }
+    return kinds
+  }
+  const every = <Entry>(kind: string): readonly Entry[] => {
+    kept ??= read()
+    return [...(kept.get(kind)?.values() ?? [])] as Entry[]
+  }
   const single = <Entry>(kind: string, id: string): Entry | null => {
-    const row = one.get(kind, id)
-    return row === undefined ? null : entryOf<Entry>(row)
+    kept ??= read()
+    return (kept.get(kind)?.get(id) as Entry | undefined) ?? null
   }
   return {
-    services: () => all<ServiceEntry>('service'),
+    services: () => every<ServiceEntry>('service'),
     service: id => single<ServiceEntry>('service', id),
-    realms: () => all<RealmEntry>('realm'),
+    realms: () => every<RealmEntry>('realm'),
     realm: id => single<RealmEntry>('realm', id),
-    packs: () => all<PackEntry>('pack'),
+    packs: () => every<PackEntry>('pack'),
     pack: id => single<PackEntry>('pack', id),
     discount: () => single<DiscountEntry>('discount', 'main'),
+    forget() {
+      kept = null
+    },
   }
 }
 
-function entryOf<Entry>(row: Record<string, unknown>): Entry {
-  return JSON.parse(String(row['data'])) as Entry
+/** Whether an event of this type changes what these queries answer. */
+export function changesCatalogue(type: string): boolean {
+  return catalogueTypes.has(type)
 }
+
+const catalogueTypes: ReadonlySet<string> = new Set<CatalogueEvent['type']>([
+  'ServiceListed',
+  'RealmListed',
+  'PackListed',
+  'DiscountSet',
+])

@@ -1,4 +1,4 @@
-import {rmSync} from 'node:fs'
+import {readFileSync, rmSync} from 'node:fs'
 import {DatabaseSync} from 'node:sqlite'
 import type {Position} from '../src/event-store/port.ts'
 import type {StoredEvent} from '../src/kernel/messages.ts'
@@ -35,12 +35,18 @@ export function openReadModels(
   onHalted: (name: string, error: Error) => void,
 ): ReadModels {
   const db = openFile(file)
+  // The checkpoint of a read model that is no more must not grow: were it to come back, it would miss what was between.
+  const names = JSON.stringify(projections.map(({name}) => name))
+  db.prepare('DELETE FROM checkpoints WHERE name NOT IN (SELECT value FROM json_each(?))').run(names)
   const live = projections.map(projection => prepare(db, projection))
   const statements = {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
-    checkpoint: db.prepare('UPDATE checkpoints SET commit_position = ?, prepare_position = ? WHERE name = ?'),
+    checkpointAll: db.prepare(`
+      UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1`),
+    checkpointOne: db.prepare(`
+      UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1 AND name = ?3`),
   }
 
   const halt = (model: Live, error: Error): void => {
@@ -54,11 +60,8 @@ export function openReadModels(
       for (const stored of batch) {
         for (const model of models) if (stored.commit > model.position.commit) model.apply(stored)
       }
-      for (const model of models) {
-        if (upTo.commit > model.position.commit) {
-          statements.checkpoint.run(upTo.commit, upTo.prepare, model.projection.name)
-        }
-      }
+      if (models.length === live.length) statements.checkpointAll.run(upTo.commit, upTo.prepare)
+      else for (const {projection} of models) statements.checkpointOne.run(upTo.commit, upTo.prepare, projection.name)
       statements.commit.run()
     } catch (error) {
       statements.rollback.run()
@@ -126,7 +129,10 @@ export function openReadModels(
     haltAll(error) {
       for (const model of live) if (model.halted === null) halt(model, error)
     },
-    close: () => db.close(),
+    close() {
+      if (file !== ':memory:') markClean(db)
+      db.close()
+    },
   }
 }
 
@@ -149,21 +155,59 @@ function openFile(file: string): DatabaseSync {
 function openChecked(file: string): DatabaseSync {
   const db = new DatabaseSync(file)
   try {
-    // Rows and checkpoint go together or not at all; losing the last of both costs folding a few events again.
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;')
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;')
     const check = db.prepare('PRAGMA quick_check(1)').get()
     if (check?.['quick_check'] !== 'ok') throw new Error('the read models are damaged')
-    db.exec(`
-      CREATE TABLE IF NOT EXISTS checkpoints (
-        name TEXT PRIMARY KEY,
-        version INTEGER NOT NULL,
-        commit_position INTEGER NOT NULL,
-        prepare_position INTEGER NOT NULL
-      ) STRICT`)
+    db.exec(tables)
+    if (file !== ':memory:') markInUse(db)
+    // Nothing waits for the disk from here on: what a dead process wrote, the kernel still has.
+    db.exec('PRAGMA synchronous = OFF')
     return db
   } catch (error) {
     db.close()
     throw error
+  }
+}
+
+const tables = `
+  CREATE TABLE IF NOT EXISTS checkpoints (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    commit_position INTEGER NOT NULL,
+    prepare_position INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS usage (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    boot_id TEXT NOT NULL,
+    is_clean INTEGER NOT NULL
+  ) STRICT;
+`
+
+/**
+ * Writes without fsync survive the end of the process but not that of the machine, and half of them on the disk could
+ * look whole. So the file says under which boot of the machine it is being written: one that was left in use under
+ * another boot is not believed.
+ */
+function markInUse(db: DatabaseSync): void {
+  const bootId = currentBootId()
+  const left = db.prepare('SELECT boot_id, is_clean FROM usage').get()
+  if (left?.['is_clean'] === 0 && (bootId === null || left['boot_id'] !== bootId)) {
+    throw new Error('the machine stopped while the read models were written')
+  }
+  db.prepare('INSERT OR REPLACE INTO usage VALUES (1, ?, 0)').run(bootId ?? '')
+  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+}
+
+function markClean(db: DatabaseSync): void {
+  db.exec('PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE); UPDATE usage SET is_clean = 1;')
+}
+
+/** Linux tells the boots of a machine apart; null elsewhere, where only a clean file is believed. */
+function currentBootId(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return null
   }
 }
 

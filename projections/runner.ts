@@ -5,6 +5,7 @@ import type {Registry} from '../src/event-store/registry.ts'
 import type {StoredEvent} from '../src/kernel/messages.ts'
 import type {Clock, Timers} from '../src/kernel/time.ts'
 import type {DomainEvent, Projection} from './projection.ts'
+import {createPace} from './pace.ts'
 import {openReadModels, type ReadModels} from './read-models.ts'
 
 /**
@@ -53,13 +54,11 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   const caughtUp = Promise.withResolvers<void>()
   let buffer: StoredEvent<DomainEvent>[] = []
   let considered: Position | null = null
-  let flushing: NodeJS.Immediate | null = null
   let failure: Error | null = null
   let isCaughtUp = false
 
   const flush = (): void => {
-    if (flushing !== null) clearImmediate(flushing)
-    flushing = null
+    pace.done()
     const batch = buffer
     buffer = []
     models.apply(batch, considered)
@@ -67,17 +66,19 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     if (batch.length > 0) for (const listener of listeners) listener(batch)
   }
 
-  // Events that arrive in one turn of the event loop share a transaction; none waits for another turn.
-  const flushSoon = (): void => {
-    flushing ??= setImmediate(() => {
-      flushing = null
-      try {
-        flush()
-      } catch (error) {
-        failure = error as Error
-        stopping.abort()
-      }
-    })
+  const pace = createPace(() => {
+    try {
+      flush()
+    } catch (error) {
+      failure = error as Error
+      stopping.abort()
+    }
+  })
+
+  const isWaitedFor = (): boolean => {
+    const reached = considered?.commit ?? -1n
+    for (const waiter of waiters) if (waiter.commit <= reached) return true
+    return false
   }
 
   const follow = async (): Promise<void> => {
@@ -97,7 +98,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
         if (stored !== null) buffer.push(stored)
       }
       if (buffer.length >= batchMax) flush()
-      else flushSoon()
+      else pace.soon(isWaitedFor())
     }
     if (failure !== null) throw failure
     flush()
@@ -108,7 +109,10 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   return {
     db: models.db,
     position: () => models.position(),
-    waitFor: (commit, timeoutMs) => waitFor(commit, timeoutMs, models, waiters, parts.timers),
+    waitFor(commit, timeoutMs) {
+      if (commit <= (considered?.commit ?? -1n)) pace.soon(true)
+      return waitFor(commit, timeoutMs, models, waiters, parts.timers)
+    },
     onBatch(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -8,12 +8,11 @@ import type {Projection} from './projection.ts'
  */
 export const work: Projection = {
   name: 'work',
-  version: 1,
-  tables: ['work_bookings', 'work_purchases', 'work_machines'],
+  version: 2,
+  tables: ['work_bookings', 'work_terms', 'work_purchases', 'work_machines'],
   ddl: `
     CREATE TABLE work_bookings (
       booking_id TEXT PRIMARY KEY,
-      terms TEXT NOT NULL,
       starts_at TEXT NOT NULL,
       ends_at TEXT NOT NULL,
       held_at TEXT NOT NULL,
@@ -28,6 +27,10 @@ export const work: Projection = {
       lost_minutes INTEGER
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX work_bookings_by_machine ON work_bookings (machine_id, starts_at);
+    CREATE TABLE work_terms (
+      booking_id TEXT PRIMARY KEY,
+      terms TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE work_purchases (
       purchase_id TEXT PRIMARY KEY,
       user_id TEXT NOT NULL,
@@ -63,7 +66,10 @@ type Apply = ReturnType<Projection['open']>
 
 function bookingWork(db: DatabaseSync): Apply {
   const hold = db.prepare(`
-    INSERT INTO work_bookings (booking_id, terms, starts_at, ends_at, held_at, held_minutes) VALUES (?, ?, ?, ?, ?, ?)`)
+    INSERT INTO work_bookings (booking_id, starts_at, ends_at, held_at, held_minutes) VALUES (?, ?, ?, ?, ?)`)
+  // Apart, because the other row changes with every step.
+  const keepTerms = db.prepare('INSERT INTO work_terms VALUES (?, ?)')
+  const forgetTerms = db.prepare('DELETE FROM work_terms WHERE booking_id = ?')
   const allocate = db.prepare('UPDATE work_bookings SET slot_held = 1, machine_id = ? WHERE booking_id = ?')
   const advance = db.prepare('UPDATE work_bookings SET stage = ?, down = ? WHERE booking_id = ?')
   const setDown = db.prepare('UPDATE work_bookings SET down = ? WHERE booking_id = ?')
@@ -75,16 +81,20 @@ function bookingWork(db: DatabaseSync): Apply {
     WHERE booking_id = ?5`)
   const freeSlot = db.prepare('UPDATE work_bookings SET slot_held = 0 WHERE booking_id = ?')
   const settle = db.prepare('UPDATE work_bookings SET held_minutes = held_minutes - ? WHERE booking_id = ?')
-  const forgetDone = db.prepare(`
+  const dropDone = db.prepare(`
     DELETE FROM work_bookings
     WHERE booking_id = ? AND held_minutes = 0 AND (stage = 'held' OR (stage = 'over' AND slot_held = 0))`)
+  const forgetDone = (bookingId: string): void => {
+    if (dropDone.run(bookingId).changes > 0) forgetTerms.run(bookingId)
+  }
 
   return ({event, metadata}) => {
     switch (event.type) {
       case 'HoursHeld': {
         const {bookingId, terms, minutes} = event.data
         const {start, end} = terms.interval
-        hold.run(bookingId, JSON.stringify(terms), start, end, metadata.at, minutes)
+        hold.run(bookingId, start, end, metadata.at, minutes)
+        keepTerms.run(bookingId, JSON.stringify(terms))
         return
       }
       case 'SlotAllocated':
@@ -110,18 +120,18 @@ function bookingWork(db: DatabaseSync): Apply {
       case 'BookingFailed': {
         const {bookingId, at, usedMinutes, lostMinutes} = event.data
         conclude.run(becauseOf[event.type], at, usedMinutes, lostMinutes, bookingId)
-        forgetDone.run(bookingId)
+        forgetDone(bookingId)
         return
       }
       case 'AllocationShortened':
         freeSlot.run(event.data.bookingId)
-        forgetDone.run(event.data.bookingId)
+        forgetDone(event.data.bookingId)
         return
       case 'HoursCaptured':
       case 'HoursReleased':
       case 'HoursCompensated':
         settle.run(event.data.minutes, event.data.bookingId)
-        forgetDone.run(event.data.bookingId)
+        forgetDone(event.data.bookingId)
         return
       default:
     }
@@ -244,9 +254,9 @@ export interface WorkQueries {
 }
 
 export function workQueries(db: DatabaseSync): WorkQueries {
-  const booking = db.prepare('SELECT * FROM work_bookings WHERE booking_id = ?')
+  const booking = db.prepare('SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE booking_id = ?')
   const bookingsOn = db.prepare(`
-    SELECT * FROM work_bookings WHERE machine_id = ? AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ?`)
+    SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE machine_id = ? AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ?`)
   const bookingIds = db.prepare('SELECT booking_id FROM work_bookings')
   const purchase = db.prepare('SELECT * FROM work_purchases WHERE purchase_id = ?')
   const paid = db.prepare('SELECT purchase_id FROM work_purchases WHERE paid = 1')

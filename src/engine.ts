@@ -3,7 +3,7 @@ import {agendaQueries} from '../projections/agenda.ts'
 import {allProjections} from '../projections/all.ts'
 import {availabilityQueries} from '../projections/availability.ts'
 import {balanceQueries} from '../projections/balances.ts'
-import {catalogueQueries} from '../projections/catalogue.ts'
+import {catalogueQueries, changesCatalogue} from '../projections/catalogue.ts'
 import {machineQueries} from '../projections/machines.ts'
 import {purchaseQueries} from '../projections/purchases.ts'
 import {startProjections, type ProjectionRunner} from '../projections/runner.ts'
@@ -94,6 +94,9 @@ export function createEngine(parts: EngineParts) {
     purchases: purchaseQueries(db),
     users: userQueries(db),
   }
+  projections.onBatch(batch => {
+    if (batch.some(({event}) => changesCatalogue(event.type))) queries.catalogue.forget()
+  })
   const once = createOnce()
   const {tokens, masterKey, randomBytes, policy, drivers} = parts
   const processes = processParts(parts, projections, workQueries(db), handler)

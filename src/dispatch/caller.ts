@@ -1,6 +1,6 @@
 import type {Role} from '../access/events.ts'
 import type {CommandMeta} from '../event-store/command.ts'
-import {derivedCommandId, type CommandId, type UserId} from '../kernel/ids.ts'
+import {derivedUuid, type CommandId, type UserId} from '../kernel/ids.ts'
 import type {Actor} from '../kernel/messages.ts'
 
 /** On whose behalf a request is made; the edges authenticate, nothing here does. */
@@ -28,7 +28,7 @@ export function hasRole(caller: Caller, role: Role): boolean {
 
 /** The command's id follows from who sends it and the key it was sent under: a repeat is the same command. */
 export function commandIdOf(caller: Caller, kind: string, idempotencyKey: string): CommandId {
-  return derivedCommandId(kind, caller.userId, idempotencyKey)
+  return derivedUuid(kind, caller.userId, idempotencyKey) as CommandId
 }
 
 export function causeOf(caller: Caller): {readonly correlationId: string; readonly actor: Actor} {

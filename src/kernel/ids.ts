@@ -11,7 +11,7 @@ export type PackId = Id<'Pack'>
 export type BookingId = Id<'Booking'>
 export type PurchaseId = Id<'Purchase'>
 export type GrantId = Id<'Grant'>
-/** A UUID that names one wish of one caller; a repeat of the wish carries the same id. */
+/** Names one wish of one caller; a repeat of the wish carries the same id. */
 export type CommandId = Id<'Command'>
 
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/
@@ -35,9 +35,12 @@ export function derivedUuid(...parts: readonly string[]): string {
   return v5(JSON.stringify(parts), namespace)
 }
 
-/** The id of a command that follows from another fact, e.g. the release that follows a refused allocation. */
+/**
+ * The id of a command that follows from another fact, e.g. the release that follows a refused allocation: readable, and
+ * unambiguous as long as only the last part can hold a colon (ids hold none).
+ */
 export function derivedCommandId(...parts: readonly string[]): CommandId {
-  return derivedUuid('command', ...parts) as CommandId
+  return parts.join(':') as CommandId
 }
 
 /** Source of fresh ids; handed in by the composition root so that a simulation can seed it. */
