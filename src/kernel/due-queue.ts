@@ -1,6 +1,10 @@
 /** Keys with the time each is due, earliest first; a key set again takes its new time. A binary heap. */
 export interface DueQueue {
   set(key: string, dueMs: number): void
+  /** Sets a key unless it is due earlier already: it keeps its place among those that wait. */
+  hurry(key: string, dueMs: number): void
+  /** Makes every key due at this time at the latest. */
+  hurryAll(dueMs: number): void
   delete(key: string): void
   /** Takes the earliest key that is due at `nowMs`; null when none is. */
   take(nowMs: number): string | null
@@ -21,13 +25,21 @@ export function createDueQueue(): DueQueue {
   const dropStale = (): void => {
     for (let top = heap[0]; top !== undefined && current.get(top.key) !== top; top = heap[0]) pop(heap)
   }
+  const set = (key: string, dueMs: number): void => {
+    if (current.get(key)?.dueMs === dueMs) return
+    const entry = {key, dueMs}
+    current.set(key, entry)
+    push(heap, entry)
+  }
+  const hurry = (key: string, dueMs: number): void => {
+    const known = current.get(key)
+    if (known === undefined || known.dueMs > dueMs) set(key, dueMs)
+  }
   return {
-    set(key, dueMs) {
-      const known = current.get(key)
-      if (known?.dueMs === dueMs) return
-      const entry = {key, dueMs}
-      current.set(key, entry)
-      push(heap, entry)
+    set,
+    hurry,
+    hurryAll(dueMs) {
+      for (const key of current.keys()) hurry(key, dueMs)
     },
     delete(key) {
       current.delete(key)

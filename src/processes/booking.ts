@@ -58,13 +58,16 @@ export function nextBookingStep(work: BookingWork, machine: BookedMachine | null
       const orphanedAt = plusMs(work.heldAt, orphanedAfterMs)
       return now >= orphanedAt ? {do: 'finishBooking'} : {do: 'nothing', lookAgainAt: orphanedAt}
     }
-    case 'confirmed':
-      if (now >= end) return {do: 'end'}
+    case 'confirmed': {
+      const readySince = machine?.readySince ?? null
+      // Nobody was there to see the session begin: it is caught up first, so that it ends as it was.
+      if (now >= end) return readySince !== null && readySince < end ? {do: 'start', readySince} : {do: 'end'}
       if (machine?.quarantined === true) return replaceMachine(work, now)
+      if (now < worthReplacingFrom(work)) return {do: 'nothing', lookAgainAt: worthReplacingFrom(work)}
       if (now < start) return {do: 'nothing', lookAgainAt: start}
       // Not ready yet: its readiness will be news.
-      if (machine === null || machine.readySince === null) return {do: 'nothing', lookAgainAt: end}
-      return {do: 'start', readySince: machine.readySince}
+      return readySince === null ? {do: 'nothing', lookAgainAt: end} : {do: 'start', readySince}
+    }
     case 'started':
       if (now >= end) return {do: 'end'}
       return followSession(work, machine, now)
@@ -90,9 +93,13 @@ function followSession(work: BookingWork, machine: BookedMachine | null, now: In
 }
 
 function replaceMachine(work: BookingWork, now: Instant): BookingStep {
-  const {start} = work.terms.interval
-  const worthItFrom = plusMs(start, -failOverLeadMs)
-  return now < worthItFrom ? {do: 'nothing', lookAgainAt: worthItFrom} : {do: 'failOver', mayFail: now >= start}
+  const worthItFrom = worthReplacingFrom(work)
+  if (now < worthItFrom) return {do: 'nothing', lookAgainAt: worthItFrom}
+  return {do: 'failOver', mayFail: now >= work.terms.interval.start}
+}
+
+function worthReplacingFrom(work: BookingWork): Instant {
+  return plusMs(work.terms.interval.start, -failOverLeadMs)
 }
 
 /** When to try again for another machine, none having been free. */

@@ -57,8 +57,11 @@ export function nextLookAt(
   const steadyMs = desired === null || machine.quarantined ? intervals.offMs : intervals.onMs
   const changingMs =
     machine.seen === 'unreachable' ? Math.min(intervals.changingMs * 4, steadyMs) : intervals.changingMs
-  const routine = plusMs(now, settled || machine.quarantined ? steadyMs : changingMs)
-  const waiting = machine.retryAt !== null && machine.retryAt > routine ? machine.retryAt : routine
+  const isSteady = settled || machine.quarantined
+  const routine = plusMs(now, isSteady ? steadyMs : changingMs)
+  const mustWait = !isSteady && machine.retryAt !== null && machine.retryAt > routine
+  // A provider may say to come back in hours; the machine is looked at meanwhile all the same.
+  const waiting = mustWait ? minInstant(machine.retryAt, plusMs(now, intervals.offMs)) : routine
   return until === null ? waiting : minInstant(waiting, until)
 }
 

@@ -55,12 +55,16 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
   return {
     touch(key) {
       if (underWay.has(key)) touchedMeanwhile.add(key)
-      else due.set(key, nowMs())
+      else due.hurry(key, nowMs())
       wake.resolve()
     },
     async run(signal) {
+      let lastMs = nowMs()
       while (!signal.aborted) {
         wake = Promise.withResolvers()
+        // The wall clock was set back: what was due in a minute may now be due in hours. Look at everything again.
+        if (nowMs() < lastMs) due.hurryAll(nowMs())
+        lastMs = nowMs()
         while (underWay.size < parallelMax) {
           const key = due.take(nowMs())
           if (key === null) break

@@ -71,7 +71,8 @@ export async function stepBooking(parts: StepParts, bookingId: BookingId): Promi
     case 'giveSlotBack': {
       const command = {type: 'ShortenAllocation', bookingId, end: step.end} as const
       const freed = await handler.handle(calendar, calendarStream(poolId), command, meta)
-      return written(clock, freed.ok ? freed.commit : null)
+      // So long over that the calendar has forgotten it: there is nothing to give back, and no use in asking again.
+      return freed.ok ? written(clock, freed.commit) : idle
     }
     default: {
       const done = await handler.handle(booking, bookingStream(bookingId), commandOf(step), meta)
