@@ -6,6 +6,7 @@
 import type {StoredEvent, Write, WriteOutcome} from './records.ts'
 import {diskFailure} from './sqlite-errors.ts'
 import type {Store} from './store.ts'
+import type {Committed} from './write-transaction.ts'
 
 export interface GroupCommit {
   /** Queues a write; `settle` is called once, after the group is on the disk. `deadlineMs` is since the Unix epoch. */
@@ -40,8 +41,8 @@ export function groupCommit(store: Store, hooks: GroupCommitHooks): GroupCommit 
   let queue: Queued[] = []
   let queuedBytes = 0
   let waiting: (() => void)[] = []
-  let failure: WriteOutcome | null = null
-  let ticking = false
+  let failure: Failure | null = null
+  let isTicking = false
 
   const isFull = (): boolean => queue.length >= QUEUED_WRITES_MAX || queuedBytes >= QUEUED_BYTES_MAX
 
@@ -50,52 +51,12 @@ export function groupCommit(store: Store, hooks: GroupCommitHooks): GroupCommit 
       const group = queue
       queue = []
       queuedBytes = 0
-      if (failure === null) {
-        write(group)
-      } else {
-        for (const queued of group) queued.settle(failure)
-      }
+      if (failure === null) failure = commitGroup(store, group, hooks)
+      else for (const queued of group) queued.settle(failure)
     }
     const resumed = waiting
     waiting = []
     for (const resume of resumed) resume()
-  }
-
-  const write = (group: readonly Queued[]): void => {
-    const now = hooks.nowMs()
-    const inTime = group.filter(queued => queued.deadlineMs > now)
-    for (const queued of group) if (queued.deadlineMs <= now) queued.settle({type: 'timeout'})
-    if (inTime.length === 0) return
-    let committed: ReturnType<Store['commit']>
-    try {
-      committed = store.commit(inTime.map(queued => queued.write))
-    } catch (error) {
-      const outcome = diskFailure(error)
-      for (const queued of inTime) queued.settle(outcome)
-      if (outcome.type === 'failed') stop(outcome, error)
-      return
-    }
-    for (const [index, queued] of inTime.entries()) {
-      const outcome = committed.outcomes[index]
-      if (outcome !== undefined) queued.settle(outcome)
-    }
-    hooks.committed(committed.events)
-    checkpoint()
-  }
-
-  const stop = (outcome: WriteOutcome, error: unknown): void => {
-    failure = outcome
-    hooks.broken(error instanceof Error ? error : new Error(String(error)))
-  }
-
-  const checkpoint = (): void => {
-    try {
-      store.checkpointIfDue()
-    } catch (error) {
-      // A full disk leaves the events in the write-ahead log, where they are as safe; it is tried again later.
-      const outcome = diskFailure(error)
-      if (outcome.type === 'failed') stop(outcome, error)
-    }
   }
 
   const tick = (seen: number, since: number): void => {
@@ -104,7 +65,7 @@ export function groupCommit(store: Store, hooks: GroupCommitHooks): GroupCommit 
       setImmediate(tick, queue.length, since)
       return
     }
-    ticking = false
+    isTicking = false
     flush()
   }
 
@@ -112,8 +73,8 @@ export function groupCommit(store: Store, hooks: GroupCommitHooks): GroupCommit 
     enqueue(write, deadlineMs, settle) {
       queue.push({write, deadlineMs, settle})
       queuedBytes += bytesOf(write)
-      if (ticking) return
-      ticking = true
+      if (isTicking) return
+      isTicking = true
       setImmediate(tick, 0, performance.now())
     },
     isFull,
@@ -123,6 +84,42 @@ export function groupCommit(store: Store, hooks: GroupCommitHooks): GroupCommit 
     },
     flush,
   }
+}
+
+type Failure = Extract<WriteOutcome, {readonly type: 'failed'}>
+
+/** Settles each write of the group. Answers what broke the disk, or null. */
+function commitGroup(store: Store, group: readonly Queued[], hooks: GroupCommitHooks): Failure | null {
+  const now = hooks.nowMs()
+  const inTime = group.filter(queued => queued.deadlineMs > now)
+  for (const queued of group) if (queued.deadlineMs <= now) queued.settle({type: 'timeout'})
+  if (inTime.length === 0) return null
+  let committed: Committed
+  try {
+    committed = store.commit(inTime.map(queued => queued.write))
+  } catch (error) {
+    const outcome = diskFailure(error)
+    for (const queued of inTime) queued.settle(outcome)
+    return brokenBy(outcome, error, hooks)
+  }
+  for (const [index, queued] of inTime.entries()) {
+    const outcome = committed.outcomes[index]
+    if (outcome !== undefined) queued.settle(outcome)
+  }
+  hooks.committed(committed.events)
+  try {
+    store.checkpointIfDue()
+    return null
+  } catch (error) {
+    // A full disk leaves the events in the write-ahead log, where they are as safe; it is tried again later.
+    return brokenBy(diskFailure(error), error, hooks)
+  }
+}
+
+function brokenBy(outcome: ReturnType<typeof diskFailure>, error: unknown, hooks: GroupCommitHooks): Failure | null {
+  if (outcome.type === 'diskFull') return null
+  hooks.broken(error instanceof Error ? error : new Error(outcome.message))
+  return outcome
 }
 
 function bytesOf(write: Write): number {

@@ -73,11 +73,11 @@ export const batchTooLarge = (): Buffer =>
 export const batchBadRequest = (message: string): Buffer =>
   batchError(status.INVALID_ARGUMENT, `${NOTHING_WRITTEN}: ${message}`, 'BadRequest', field(1, Buffer.from(message)))
 
-/** The error part of a batch reply; null for a write that was done. Field numbers: shared.proto. */
-export function batchErrorOf(stream: string, expected: Expected, outcome: WriteOutcome): Buffer | null {
+type NotDone = Exclude<WriteOutcome, {readonly type: 'done'}>
+
+/** The error part of a batch reply. Field numbers: shared.proto. */
+export function batchErrorOf(stream: string, expected: Expected, outcome: NotDone): Buffer {
   switch (outcome.type) {
-    case 'done':
-      return null
     case 'wrongRevision': {
       const actual = outcome.actual === null ? field(2, EMPTY) : field(1, outcome.actual)
       const detail = Buffer.concat([actual, expectedField(expected)])
@@ -105,11 +105,7 @@ function expectedField(expected: Expected): Buffer {
 }
 
 /** The error of a unary call for a write that was not done. */
-export function unaryErrorOf(
-  stream: string,
-  expected: Expected,
-  outcome: Exclude<WriteOutcome, {readonly type: 'done'}>,
-): ServiceError {
+export function unaryErrorOf(stream: string, expected: Expected, outcome: NotDone): ServiceError {
   switch (outcome.type) {
     case 'wrongRevision':
       return wrongVersionError(stream, expected, outcome.actual)
