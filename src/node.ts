@@ -96,7 +96,7 @@ export async function startNode(config: Config): Promise<Node> {
   return {
     url,
     ready: prepared.then(() => bannerOf(config, dataFolder, url, tokens)),
-    failed: Promise.race([opened.failed, failureOf(engine.projections.running), failureOf(acting)]),
+    failed: Promise.race([opened.failed, failureOf(engine.projections.running, logger), failureOf(acting, logger)]),
     async stop() {
       await graphql.close()
       await http.close()
@@ -284,11 +284,13 @@ async function readinessOf(
   return {isReady: true}
 }
 
-async function failureOf(work: Promise<void>): Promise<Error> {
+/** What ends these is a bug: its stack goes to the log. */
+async function failureOf(work: Promise<void>, logger: Logger): Promise<Error> {
   try {
     await work
     return await new Promise<never>(() => {})
   } catch (error) {
+    logger.fatal({err: error}, 'a part of the node failed')
     return error as Error
   }
 }

@@ -1,6 +1,6 @@
-import {createClient} from 'graphql-sse'
 import {expect} from 'vitest'
 import type {Program, RunningProgram} from '../support/program.ts'
+import {openWatch, type Watch} from './watch.ts'
 
 /** GraphQL over HTTP as one user of a running program, or as nobody. */
 export interface Api {
@@ -12,8 +12,8 @@ export interface Api {
   send(document: string, variables?: Variables): Promise<HttpAnswer>
   /** What a mutation answered: the fields of its result. */
   change<Data = Record<string, unknown>>(mutation: string, input: Variables, fields?: string): Promise<Result<Data>>
-  /** Events of a subscription, over server-sent events. Returning from the loop ends it. */
-  follow<Data>(document: string, variables?: Variables): AsyncIterableIterator<Data>
+  /** Opens a subscription. */
+  watch<Data>(document: string, variables?: Variables): Promise<Watch<Data>>
 }
 
 export type Variables = Readonly<Record<string, unknown>>
@@ -61,17 +61,8 @@ export function apiOf(program: RunningProgram, who: {userId: string; token: stri
       )
       return answer.result
     },
-    async *follow<Data>(query: string, variables: Variables = {}) {
-      const client = createClient({url, headers: authorization, retryAttempts: 0})
-      try {
-        for await (const {data, errors} of client.iterate<Data>({query, variables})) {
-          if (errors !== undefined) throw new Error(errors.map(({message}) => message).join('; '))
-          yield data as Data
-        }
-      } finally {
-        client.dispose()
-      }
-    },
+    watch: <Data>(query: string, variables: Variables = {}) =>
+      openWatch<Data>({url, headers: authorization, query, variables}),
   }
 }
 

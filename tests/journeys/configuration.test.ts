@@ -42,16 +42,11 @@ describe('a configuration with faults ends the start with 1 and', () => {
     }
     const lines = await refused(values)
     expect(lines[0]).toBe('The configuration has 8 faults:')
-    expect(variablesOf(lines)).toEqual(Object.keys(values).toSorted((a, b) => order.indexOf(a) - order.indexOf(b)))
+    expect(variablesOf(lines)).toEqual(Object.keys(values))
     const text = lines.join('\n')
     expect(text).not.toMatch(/Xq7|70000|hunter2/)
     expect(text).not.toMatch(/^\s+at /m)
   })
-
-  const order = [
-    ...['NODE_ENV', 'HOURHAND_PORT', 'HOURHAND_PUBLIC_URL', 'EVENTSTORE_URL', 'HOURHAND_TOKEN_SECRETS'],
-    ...['HOURHAND_MASTER_KEY', 'DISCORD_TOKEN', 'HOURHAND_WARMUP_MINUTES'],
-  ]
 
   test('both secrets, when production has none', async () => {
     expect(variablesOf(await refused({NODE_ENV: 'production'}))).toEqual([
