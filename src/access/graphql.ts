@@ -14,7 +14,7 @@ const nameCharactersMax = 100
 builder.node(userRef, {
   description: 'A person. Everybody sees themselves, operators see all.',
   id: {resolve: ({userId}) => userId},
-  loadOne: (id, context) => visibleUser(context, id) ?? Promise.reject(notFound()),
+  loadOne: (id, context) => visibleUser(context, id),
   fields: t => ({
     displayName: t.string({
       nullable: true,

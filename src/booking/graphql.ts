@@ -38,7 +38,7 @@ const statusEnum = builder.enumType('BookingStatus', {
 builder.node(bookingRef, {
   description: 'An agreement about a machine for an interval. Seen by its customer and by operators.',
   id: {resolve: row => row.booking_id},
-  loadOne: (id, context) => visibleBooking(context, id) ?? Promise.reject(notFound()),
+  loadOne: (id, context) => visibleBooking(context, id),
   fields: t => ({
     status: t.field({type: statusEnum, resolve: ({status}) => status}),
     start: t.field({type: 'DateTime', resolve: row => row.starts_at}),

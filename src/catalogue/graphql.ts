@@ -2,7 +2,6 @@ import type {CatalogueRefusal as BookingCatalogueRefusal} from '../dispatch/book
 import type {Answer, CallerRefusal} from '../dispatch/caller.ts'
 import {builder} from '../graphql/builder.ts'
 import {requireCaller, type GraphqlContext} from '../graphql/context.ts'
-import {notFound} from '../graphql/errors.ts'
 import {idInput, keyInput, moneyInput, rangeInput, textInput} from '../graphql/inputs.ts'
 import {moneyInputRef, moneyRef, packRef, realmRef, serviceRef} from '../graphql/refs.ts'
 import {answered, defineRefusal, payloadUnion, positionDescription, type Written} from '../graphql/refusals.ts'
@@ -14,7 +13,7 @@ const packMinutesMax = 10_000_000
 builder.node(serviceRef, {
   description: 'What a machine can be booked for.',
   id: {resolve: ({serviceId}) => serviceId},
-  loadOne: (id, {parts}) => parts.queries.catalogue.service(id) ?? Promise.reject(notFound()),
+  loadOne: (id, {parts}) => parts.queries.catalogue.service(id),
   fields: t => ({
     name: t.exposeString('name'),
     pricePerHour: t.field({type: moneyRef, description: 'List price.', resolve: ({pricePerHour}) => pricePerHour}),
@@ -24,14 +23,14 @@ builder.node(serviceRef, {
 builder.node(realmRef, {
   description: 'Where a booking takes place; served by the machines of its pool.',
   id: {resolve: ({realmId}) => realmId},
-  loadOne: (id, {parts}) => parts.queries.catalogue.realm(id) ?? Promise.reject(notFound()),
+  loadOne: (id, {parts}) => parts.queries.catalogue.realm(id),
   fields: t => ({name: t.exposeString('name'), poolId: t.exposeID('poolId')}),
 })
 
 builder.node(packRef, {
   description: 'A lot of hours that is for sale.',
   id: {resolve: ({packId}) => packId},
-  loadOne: (id, {parts}) => parts.queries.catalogue.pack(id) ?? Promise.reject(notFound()),
+  loadOne: (id, {parts}) => parts.queries.catalogue.pack(id),
   fields: t => ({
     name: t.exposeString('name'),
     minutes: t.exposeInt('minutes'),

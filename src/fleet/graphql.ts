@@ -2,7 +2,7 @@ import type {MachineRow} from '../../projections/machines.ts'
 import type {CallerRefusal} from '../dispatch/caller.ts'
 import type {RegisterMachineRefusal} from '../dispatch/operations.ts'
 import {builder} from '../graphql/builder.ts'
-import {requireCaller, requireOperator} from '../graphql/context.ts'
+import {isOperator, requireCaller, requireOperator} from '../graphql/context.ts'
 import {notFound} from '../graphql/errors.ts'
 import {idInput, keyInput, textInput} from '../graphql/inputs.ts'
 import {pageOfAll} from '../graphql/paging.ts'
@@ -29,8 +29,8 @@ builder.node(machineRef, {
   description: 'Operators only. What drives a machine is told by name; its settings are not shown.',
   id: {resolve: row => row.machine_id},
   loadOne(id, context) {
-    requireOperator(context)
-    return context.parts.queries.machines.machine(id) ?? Promise.reject(notFound())
+    requireCaller(context)
+    return isOperator(context) ? context.parts.queries.machines.machine(id) : null
   },
   fields: t => ({
     name: t.exposeString('name'),

@@ -35,8 +35,18 @@ export const builder = new SchemaBuilder<{
     nodeTypeOptions: {
       description: 'Anything that has an id of the form `Type:id`, by which it can be asked for again.',
     },
-    nodeQueryOptions: {description: 'One thing by its id; NOT_FOUND when there is none or it is not yours to see.'},
-    nodesQueryOptions: {description: 'Up to 100 things by their ids, in the order of the ids.'},
+    nodeQueryOptions: {
+      description: 'One thing by its id; NOT_FOUND when there is none or it is not yours to see.',
+      async resolve(_root, {id}, _context, _info, load) {
+        const node = await load(id)
+        if (node === null || node === undefined) throw notFound()
+        return node
+      },
+    },
+    nodesQueryOptions: {
+      description:
+        'Up to 100 things by their ids, in the order of the ids; null for each that is not found or not yours.',
+    },
   },
 })
 

@@ -24,7 +24,7 @@ const purchaseStatus = builder.enumType('PurchaseStatus', {
 builder.node(purchaseRef, {
   description: 'A checkout of a pack and what became of it.',
   id: {resolve: row => row.purchase_id},
-  loadOne: (id, context) => visiblePurchase(context, id) ?? Promise.reject(notFound()),
+  loadOne: (id, context) => visiblePurchase(context, id),
   fields: t => ({
     pack: t.field({
       type: packRef,
