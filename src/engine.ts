@@ -112,12 +112,19 @@ export function createEngine(parts: EngineParts) {
     act: (signal: AbortSignal): Promise<void> => {
       const onError = (error: Error): void => log.warn('lease', error)
       const lease = {handler, clock, timers, ids, onError, nodeId: parts.nodeId, exclusive: parts.exclusive}
-      return keepLease(lease, signal, async (epoch, held) => {
-        await projections.caughtUp
-        await runProcesses(processes, epoch, held)
+      return keepLease(lease, signal, async taken => {
+        await Promise.race([projections.caughtUp, aborted(taken.held)])
+        if (taken.isHeld()) await runProcesses(processes, taken)
       })
     },
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const {promise, resolve} = Promise.withResolvers<void>()
+  if (signal.aborted) resolve()
+  else signal.addEventListener('abort', () => resolve(), {once: true})
+  return promise
 }
 
 function processParts(

@@ -20,34 +20,59 @@ export interface LeaseParts {
   readonly onError: (error: Error) => void
 }
 
+/** What whoever acts under the lease carries along. */
+export interface HeldLease {
+  /** Goes into what is written about machines: a lower one is refused once a higher one was written. */
+  readonly epoch: number
+  /** Aborted when the lease is lost or the node stops. */
+  readonly held: AbortSignal
+  /**
+   * Whether nobody else can hold it at this moment, by the clock. To be asked before every act on the world: a program
+   * that stood still may come back to what it was doing before its timers have told it that its time is over.
+   */
+  isHeld(): boolean
+}
+
 export const leaseTermMs = 10_000
 const renewEveryMs = leaseTermMs / 4
 const watchEveryMs = 1_000
 
 /**
- * Waits for the lease, runs `act` while it is held, and starts over when it is lost, until `signal` ends it.
- * `act` gets the epoch for its acts and a signal that is aborted before anybody else can hold the lease: time is
- * measured on the monotonic clock, from before each renewal was sent.
+ * Waits for the lease, runs `act` while it is held, and starts over when it is lost, until `signal` ends it. The lease
+ * is lost to `act` before anybody else can hold it: time is measured on the monotonic clock, from before the taking and
+ * each renewal were sent.
  */
 export async function keepLease(
   parts: LeaseParts,
   signal: AbortSignal,
-  act: (epoch: number, held: AbortSignal) => Promise<void>,
+  act: (lease: HeldLease) => Promise<void>,
 ): Promise<void> {
+  const {clock, nodeId, exclusive} = parts
   while (!signal.aborted) {
-    const epoch = await takeLease(parts, signal)
-    if (epoch === null) return
+    const taken = await takeLease(parts, signal)
+    if (taken === null) return
     const lost = new AbortController()
     const held = AbortSignal.any([signal, lost.signal])
-    const renewing = parts.exclusive ? Promise.resolve() : renewUntilLost(parts, epoch, held).then(() => lost.abort())
-    await act(epoch, held)
-    lost.abort()
-    await renewing
-    await quietly(parts, () => send(parts, {type: 'ReleaseLease', holder: parts.nodeId, epoch}))
+    const isHeld = (): boolean => !held.aborted && (exclusive || clock.monotonicMs() < taken.goodUntilMs)
+    const renewing = exclusive ? Promise.resolve() : renewUntilLost(parts, taken, held).then(() => lost.abort())
+    try {
+      await act({epoch: taken.epoch, held, isHeld})
+    } finally {
+      // Also when it failed: a lease that is kept without anybody acting under it would stop all nodes.
+      lost.abort()
+      await renewing
+      await quietly(parts, () => send(parts, {type: 'ReleaseLease', holder: nodeId, epoch: taken.epoch}))
+    }
   }
 }
 
-async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<number | null> {
+interface TakenLease {
+  readonly epoch: number
+  /** On the monotonic clock; moves with every renewal. */
+  goodUntilMs: number
+}
+
+async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<TakenLease | null> {
   const {handler, clock, timers, nodeId, exclusive} = parts
   let seen: LeaseState | null = null
   let seenAtMs = clock.monotonicMs()
@@ -60,8 +85,9 @@ async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<number
       }
       const free = now.holder === null || now.holder === nodeId || exclusive
       if (free || clock.monotonicMs() - seenAtMs > leaseTermMs) {
+        const goodUntilMs = clock.monotonicMs() + leaseTermMs
         const taken = await quietly(parts, () => send(parts, {type: 'TakeLease', holder: nodeId, seen: now}))
-        if (taken?.ok === true) return taken.state.epoch
+        if (taken?.ok === true) return {epoch: taken.state.epoch, goodUntilMs}
       }
     }
     await timers.sleep(watchEveryMs, signal)
@@ -70,16 +96,16 @@ async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<number
 }
 
 /** Resolves when the lease must be taken as lost. */
-async function renewUntilLost(parts: LeaseParts, epoch: number, held: AbortSignal): Promise<void> {
+async function renewUntilLost(parts: LeaseParts, taken: TakenLease, held: AbortSignal): Promise<void> {
   const {clock, timers, nodeId} = parts
-  let goodUntilMs = clock.monotonicMs() + leaseTermMs
+  const {epoch} = taken
   while (!held.aborted) {
-    await timers.sleep(Math.max(0, Math.min(renewEveryMs, goodUntilMs - clock.monotonicMs())), held)
+    await timers.sleep(Math.max(0, Math.min(renewEveryMs, taken.goodUntilMs - clock.monotonicMs())), held)
     const sentAtMs = clock.monotonicMs()
-    if (sentAtMs >= goodUntilMs || held.aborted) return
+    if (sentAtMs >= taken.goodUntilMs || held.aborted) return
     const renewal = quietly(parts, () => send(parts, {type: 'RenewLease', holder: nodeId, epoch}))
-    const renewed = await Promise.race([renewal, timers.sleep(goodUntilMs - sentAtMs, held).then(() => null)])
-    if (renewed?.ok === true) goodUntilMs = sentAtMs + leaseTermMs
+    const renewed = await Promise.race([renewal, timers.sleep(taken.goodUntilMs - sentAtMs, held).then(() => null)])
+    if (renewed?.ok === true) taken.goodUntilMs = sentAtMs + leaseTermMs
     if (renewed?.ok === false) return
   }
 }

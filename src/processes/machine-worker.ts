@@ -12,6 +12,7 @@ import {machineStream, type MachineEvent} from '../fleet/events.ts'
 import type {PowerOp, PowerTimings} from '../fleet/power.ts'
 import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
 import {plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
+import type {HeldLease} from './lease-keeper.ts'
 import {desiredPower, nextLookAt, type LookIntervals, type PoweredBooking} from './power.ts'
 
 /** What the power process needs of a driver; `drivers/port.ts` is wider. */
@@ -43,6 +44,13 @@ export interface MachineWorkerParts {
   readonly bookingsOn: (machineId: MachineId) => readonly PoweredBooking[]
 }
 
+/** What a look left behind; `state` is null when it must be asked for anew, `commit` when nothing was written. */
+export interface Looked {
+  readonly state: Machine | null
+  readonly lookAgainAt: Instant | null
+  readonly commit: bigint | null
+}
+
 const callTimeoutMs = 15_000
 const observeTimeoutMs = 5_000
 
@@ -54,34 +62,42 @@ export async function lookAtMachine(
   parts: MachineWorkerParts,
   machineId: MachineId,
   known: Machine | null,
-  lease: {readonly epoch: number; readonly held: AbortSignal},
-): Promise<{readonly state: Machine | null; readonly lookAgainAt: Instant | null}> {
+  lease: HeldLease,
+): Promise<Looked> {
   const {handler, clock, ids, timings, intervals} = parts
   const driver = parts.driverOf(machineId)
   const sighting = await observe(parts, driver, lease.held)
+  // A look that was cut short saw nothing.
+  if (!lease.isHeld()) return unknown(null)
   const now = clock.now()
   const {desired, until} = desiredPower(parts.bookingsOn(machineId), now)
-  const again = (state: Machine): {state: Machine; lookAgainAt: Instant} => ({
+  const again = (state: Machine, commit: bigint | null): Looked => ({
     state,
     lookAgainAt: nextLookAt(state, desired, until, clock.now(), intervals),
+    commit,
   })
 
   const powerCommandId = ids.uuid()
   const look = {type: 'LookAtMachine', sighting, desired, epoch: lease.epoch, powerCommandId, timings} as const
   // Most looks show nothing new; the last known state is enough to tell, without asking the store.
-  if (known !== null && changesNothing(known, look, now)) return again(known)
+  if (known !== null && changesNothing(known, look, now)) return again(known, null)
 
   const send = (command: MachineCommand): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> =>
     handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
   const looked = await send(look)
-  if (!looked.ok || looked.state === null) return {state: null, lookAgainAt: null}
+  if (!looked.ok || looked.state === null) return unknown(null)
   const intent = looked.events.find(event => event.type === 'PowerCommandIntended')
-  if (intent === undefined || driver === null) return again(looked.state)
+  if (intent === undefined || driver === null) return again(looked.state, looked.commit)
   // The lease may have run out while the intent was written: its successor will see the intent and look first.
-  if (lease.held.aborted) return {state: null, lookAgainAt: null}
+  if (!lease.isHeld()) return unknown(looked.commit)
 
   const settled = await send(await call(parts, driver, intent.data, lease.held))
-  return settled.ok && settled.state !== null ? again(settled.state) : {state: null, lookAgainAt: clock.now()}
+  if (!settled.ok || settled.state === null) return {state: null, lookAgainAt: clock.now(), commit: looked.commit}
+  return again(settled.state, settled.commit ?? looked.commit)
+}
+
+function unknown(commit: bigint | null): Looked {
+  return {state: null, lookAgainAt: null, commit}
 }
 
 function changesNothing(known: Machine, look: MachineCommand, now: Instant): boolean {

@@ -1,10 +1,11 @@
 import {idOf, type MachineId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
-import type {Instant} from '../kernel/time.ts'
+import {plusMs, type Instant} from '../kernel/time.ts'
 import type {Machine} from '../fleet/decider.ts'
+import type {HeldLease} from './lease-keeper.ts'
 import {createScheduler, type Scheduler} from './scheduler.ts'
 import {lookAtMachine, type MachineWorkerParts} from './machine-worker.ts'
-import {stepBooking, stepOffer, stepPurchase, type StepParts, type Work} from './steps.ts'
+import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
 
 /** All there is to do now, for the first look after a start or a change of lease. */
 export interface Backlog {
@@ -26,34 +27,48 @@ export interface ProcessParts extends Omit<MachineWorkerParts, 'bookingsOn'> {
 
 const parallelSteps = 64
 const parallelLooks = 256
+/** A booking whose machine was not looked at yet is touched when it was; this is in case that look fails. */
+const lookPatienceMs = 5_000
 
 /**
  * Runs the processes while the lease is held: bookings, purchases and the fleet's offers step by step, every machine
  * look by look. All they know is in the read models, so a new holder of the lease simply looks at everything once.
  */
-export async function runProcesses(parts: ProcessParts, epoch: number, held: AbortSignal): Promise<void> {
+export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promise<void> {
   const {clock, timers, random, work} = parts
-  const stepParts: StepParts = parts
-  const known = new Map<string, Machine>()
+  const {held} = lease
+  const fleet: KnownFleet = {known: new Map(), lifted: 0, unseen: new Set(work.machineIds())}
 
   const perform = async (key: string): Promise<Instant | null> => {
     const id = key.slice(key.indexOf(':') + 1)
-    const done = key.startsWith('booking:')
-      ? await stepBooking(stepParts, idOf<'Booking'>(id))
-      : await stepPurchase(stepParts, idOf<'Purchase'>(id))
+    if (key.startsWith('purchase:')) return after(await stepPurchase(parts, idOf<'Purchase'>(id)))
+    const bookingId = idOf<'Booking'>(id)
+    const now = clock.now()
+    if (waitsForLook(work.booking(bookingId), fleet, now)) return plusMs(now, lookPatienceMs)
+    return after(await stepBooking(parts, bookingId))
+  }
+  const after = async ({commit, lookAgainAt}: StepDone): Promise<Instant | null> => {
+    if (commit === null) return lookAgainAt
     // The next step is taken from the read models; it must not be taken from what they were before this one.
-    if (done.commit !== null) await parts.waitFor(done.commit)
-    return done.commit === null ? done.lookAgainAt : clock.now()
+    await parts.waitFor(commit)
+    return clock.now()
   }
 
   const look = async (machineId: string): Promise<Instant | null> => {
     const id = idOf<'Machine'>(machineId) as MachineId
     if (work.machine(id) === null) return null
-    await stepOffer(stepParts, id)
+    await stepOffer(parts, id)
+    const {lifted} = fleet
     const worker = {...parts, bookingsOn: work.bookingsOn}
-    const {state, lookAgainAt} = await lookAtMachine(worker, id, known.get(id) ?? null, {epoch, held})
-    if (state === null) known.delete(id)
-    else known.set(id, state)
+    const {state, lookAgainAt, commit} = await lookAtMachine(worker, id, fleet.known.get(id) ?? null, lease)
+    // An operator's act during the look may not be in what the look saw.
+    if (state === null || fleet.lifted !== lifted) fleet.known.delete(id)
+    else fleet.known.set(id, state)
+    if (fleet.unseen.has(id)) {
+      if (commit !== null) await parts.waitFor(commit)
+      fleet.unseen.delete(id)
+      for (const bookingId of work.bookingIdsOn(id)) steps.touch(`booking:${bookingId}`)
+    }
     return lookAgainAt
   }
 
@@ -63,7 +78,7 @@ export async function runProcesses(parts: ProcessParts, epoch: number, held: Abo
   const looks = createScheduler({...common, onError, parallelMax: parallelLooks}, look)
 
   const unsubscribe = parts.onEvents(events => {
-    for (const event of events) touch(event, steps, looks, work, known)
+    for (const event of events) touch(event, steps, looks, work, fleet)
   })
   for (const id of work.bookingIds()) steps.touch(`booking:${id}`)
   for (const id of work.paidPurchaseIds()) steps.touch(`purchase:${id}`)
@@ -75,14 +90,25 @@ export async function runProcesses(parts: ProcessParts, epoch: number, held: Abo
   }
 }
 
+/** What is known of the machines beyond the read models, under this lease. */
+interface KnownFleet {
+  /** States at the end of the last look: enough to tell whether the next one shows anything new. */
+  readonly known: Map<string, Machine>
+  /** How many quarantines operators have lifted so far. */
+  lifted: number
+  /** Machines not looked at yet: what the read models say of them may be from long ago. */
+  readonly unseen: Set<string>
+}
+
+/** A session is not begun or resumed on the word of somebody who stopped looking some time ago. */
+function waitsForLook(row: ReturnType<Work['booking']>, fleet: KnownFleet, now: Instant): boolean {
+  if (row === null || row.machineId === null || !fleet.unseen.has(row.machineId)) return false
+  const {start, end} = row.terms.interval
+  return (row.stage === 'confirmed' || row.stage === 'started') && start <= now && now < end
+}
+
 /** Whose situation an event changes. */
-function touch(
-  event: AnyEvent,
-  steps: Scheduler,
-  looks: Scheduler,
-  work: Backlog & Work,
-  known: Map<string, Machine>,
-): void {
+function touch(event: AnyEvent, steps: Scheduler, looks: Scheduler, work: Backlog & Work, fleet: KnownFleet): void {
   const {bookingId, machineId, purchaseId} = event.data as {bookingId?: string; machineId?: string; purchaseId?: string}
   if (bookingId !== undefined) steps.touch(`booking:${bookingId}`)
   if (purchaseId !== undefined) steps.touch(`purchase:${purchaseId}`)
@@ -91,7 +117,10 @@ function touch(
     if (on !== null && on !== undefined) looks.touch(on)
   } else if (machineId !== undefined && bookingId === undefined) {
     // An operator may have changed what this process believes to know of the machine.
-    if (event.type === 'QuarantineLifted') known.delete(machineId)
+    if (event.type === 'QuarantineLifted') {
+      fleet.known.delete(machineId)
+      fleet.lifted++
+    }
     for (const id of work.bookingIdsOn(machineId)) steps.touch(`booking:${id}`)
     if (tellsOfOthers.has(event.type)) looks.touch(machineId)
   }

@@ -19,6 +19,7 @@ import type {DomainEvent} from '../../projections/projection.ts'
 import {at, seeded} from './given.ts'
 import {handClock, turn, type HandClock} from './hand-clock.ts'
 import {startTestStore, type TestStore} from './store.ts'
+import {gatedStore, gatedTimers, type Gate} from './gate.ts'
 import {newWatch, watchedStore, type AppendFate, type AppendSeen, type StoreWatch} from './watched-store.ts'
 
 export interface WorldOptions {
@@ -32,8 +33,8 @@ export interface EngineOptions {
   readonly nodeId?: string
   readonly exclusive?: boolean
   readonly fateOf?: (append: AppendSeen) => AppendFate | Promise<AppendFate>
-  /** Stands between this engine and its store; what it does is not waited for when the world comes to rest. */
-  readonly between?: (store: EventStore) => EventStore
+  /** Holds everything up that this engine waits for while it is closed, as SIGSTOP does. */
+  readonly gate?: Gate
   /** The engine will not catch up before the test wants it to; otherwise that is waited for. */
   readonly isStoreDown?: boolean
   /** Keeps the read models across restarts; default: in memory. */
@@ -158,7 +159,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 
   async function startEngine(engineOptions: EngineOptions = {}): Promise<RunningEngine> {
     const watched = watchedStore(testStore.store, watch, engineOptions.fateOf)
-    const store = engineOptions.between?.(watched) ?? watched
+    const store = engineOptions.gate === undefined ? watched : gatedStore(watched, engineOptions.gate)
     const built = buildEngine({store, hand, random, kind, options, engineOptions}, () => running.delete(built))
     if (engineOptions.isStoreDown === true) return built
     running.add(built)
@@ -213,7 +214,8 @@ function buildEngine(
   forget: () => void,
 ): RunningEngine {
   const {store, hand, random, kind, options, engineOptions} = parts
-  const {clock, timers} = hand
+  const {clock} = hand
+  const timers = engineOptions.gate === undefined ? hand.timers : gatedTimers(hand.timers, engineOptions.gate)
   const complaints: string[] = []
   const fleet = createFleet([kind])
   const ids = {uuid: () => uuidFrom(random)}
@@ -321,19 +323,17 @@ export async function booked(
 
 export const hourFrom = (start: Instant): {start: Instant; end: Instant} => ({start, end: plusMinutes(start, 60)})
 
-/** The names of a booking's events in the order of the log, whatever stream they are in. */
-export async function lifeOf(world: World, bookingId: string): Promise<readonly string[]> {
-  const facts = await world.log()
-  return facts
-    .filter(({event}) => (event.data as {bookingId?: string}).bookingId === bookingId)
-    .map(({event}) => event.type)
+/** A booking's facts in the order of the log, whatever stream they are in: type and data. */
+export async function factsOf(world: World, bookingId: string): Promise<readonly [string, Record<string, unknown>][]> {
+  const facts = (await world.log()).map(({event}): [string, Record<string, unknown>] => [event.type, {...event.data}])
+  return facts.filter(([, data]) => data['bookingId'] === bookingId)
 }
 
-export async function balanceOf(
-  engine: Engine,
-  name: string,
-  now: Instant,
-): Promise<[available: number, held: number]> {
+export async function lifeOf(world: World, bookingId: string): Promise<readonly string[]> {
+  return (await factsOf(world, bookingId)).map(([type]) => type)
+}
+
+export function balanceOf(engine: Engine, name: string, now: Instant): [available: number, held: number] {
   const {availableMinutes, heldMinutes} = engine.queries.balances.balance(name, now)
   return [availableMinutes, heldMinutes]
 }
