@@ -58,6 +58,7 @@ export interface MachineFiles {
   readonly key: string
   readonly pid: string
   readonly qmp: string
+  readonly hmp: string
   readonly console: string
   /** From where in which log the console speaks of the present boot; see `qemu-console.ts`. */
   readonly mark: string
@@ -66,5 +67,13 @@ export interface MachineFiles {
 export function machineFiles(runDir: string, machineId: string): MachineFiles {
   const key = createHash('sha256').update(machineId).digest('hex').slice(0, 16)
   const base = join(runDir, key)
-  return {runDir, key, pid: `${base}.pid`, qmp: `${base}.qmp`, console: `${base}.console`, mark: `${base}.mark`}
+  return {
+    runDir,
+    key,
+    pid: `${base}.pid`,
+    qmp: `${base}.qmp`,
+    hmp: `${base}.hmp`,
+    console: `${base}.console`,
+    mark: `${base}.mark`,
+  }
 }

@@ -48,6 +48,8 @@ export function qemuArguments(config: QemuConfig, files: MachineFiles, logPath: 
     ['-serial', 'chardev:console'],
     ['-chardev', `socket,id=monitor,path=${files.qmp},server=on,wait=off`],
     ['-mon', 'chardev=monitor,mode=control'],
+    ['-chardev', `socket,id=status,path=${files.hmp},server=on,wait=off`],
+    ['-mon', 'chardev=status,mode=readline'],
     ['-device', 'virtio-balloon-pci,id=balloon,guest-stats-polling-interval=2'],
     ['-kernel', config.kernel, '-initrd', config.initrd, '-append', config.append],
     config.disk === undefined ? [] : diskArguments(config.disk, config.diskFormat),

@@ -1,4 +1,3 @@
-import {z} from 'zod'
 import {checkConsoleLine} from './console-line.ts'
 import {parseWith, storedConfig} from './parse-config.ts'
 import type {DriverKind, MachineDriver, Observation} from './port.ts'
@@ -8,6 +7,7 @@ import {lastLogPath, markReboot, readyProbe, tailOf, typeLine} from './qemu-cons
 import {launch} from './qemu-launch.ts'
 import {findProcess, killProcesses, waitUntilGone, type QemuProcess} from './qemu-process.ts'
 import {resourceMeter} from './qemu-resources.ts'
+import {runState} from './qemu-status.ts'
 import {withQmp, type QmpSession} from './qmp.ts'
 
 /**
@@ -61,7 +61,10 @@ function openDriver(machineId: string, config: QemuConfig, limits: QemuLimits): 
           await markReboot(files, process)
         })
       }),
-    observe: signal => asDriver(signal, () => observe(files, isReady, use => monitor(signal, use))),
+    observe: signal =>
+      asDriver(signal, () =>
+        observe(files, isReady, () => runState(files.hmp, {timeoutMs: limits.monitorTimeoutMs, signal})),
+      ),
     resources: signal =>
       asDriver(signal, async () => {
         const process = await runningProcess(files)
@@ -100,21 +103,19 @@ async function takePowerAway(files: MachineFiles, limits: QemuLimits, signal: Ab
   throw new DriverError('transient', 'the QEMU process has not ended after SIGKILL')
 }
 
-const status = z.object({status: z.string()})
 const runningStates = new Set(['running', 'debug', 'watchdog'])
 
 async function observe(
   files: MachineFiles,
   isReady: (process: QemuProcess) => Promise<boolean>,
-  monitor: <T>(use: (session: QmpSession) => Promise<T>) => Promise<T>,
+  state: () => Promise<string>,
 ): Promise<Observation> {
   const process = await findProcess(files)
   if (process === null) return {power: 'off'}
   try {
-    const answer = status.parse(await monitor(session => session.execute('query-status')))
     // Paused, panicked, out of disk: such a guest has power and serves nobody.
-    const ready = runningStates.has(answer.status) && (await isReady(process))
-    return {power: 'on', ready}
+    const runs = runningStates.has(await state())
+    return {power: 'on', ready: runs && (await isReady(process))}
   } catch (error) {
     if ((await findProcess(files)) === null) return {power: 'off'}
     return {power: 'unreachable', reason: error instanceof DriverError ? error.message : 'cannot be observed'}

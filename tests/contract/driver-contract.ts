@@ -16,6 +16,8 @@ export interface DriverRig {
   pass(): Promise<void>
   /** Looks before a condition counts as not met. */
   readonly looksMax: number
+  /** What a person would want to see when a condition was not met. */
+  testimony(): Promise<string>
   close(): Promise<void>
 }
 
@@ -210,16 +212,16 @@ export async function faultOf(call: () => Promise<unknown>): Promise<DriverError
   }
 }
 
-type Patience = Pick<DriverRig, 'pass' | 'looksMax'>
+type Patience = Pick<DriverRig, 'pass' | 'looksMax' | 'testimony'>
 
-/** Looks until there is something to see. Throws after `looksMax` looks. */
+/** Looks until there is something to see. Throws after `looksMax` looks, and says what is to be seen instead. */
 export async function until<T>(rig: Patience, look: () => Promise<T | null>): Promise<T> {
   for (let looks = 0; looks < rig.looksMax; looks += 1) {
     const seen = await look()
     if (seen !== null) return seen
     await rig.pass()
   }
-  throw new Error(`not seen in ${rig.looksMax} looks`)
+  throw new Error(`not seen in ${rig.looksMax} looks: ${await rig.testimony()}`)
 }
 
 export async function untilReady(rig: Patience, driver: MachineDriver): Promise<void> {

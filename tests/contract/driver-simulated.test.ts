@@ -22,6 +22,7 @@ driverContract('simulated', async () => {
       nowMs += 250
     },
     looksMax: 100,
+    testimony: async () => JSON.stringify(kind.truth(`machine-${machines}`)),
     close: async () => undefined,
   }
 })

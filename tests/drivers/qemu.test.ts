@@ -8,6 +8,7 @@ import {afterAll, beforeAll, describe, expect, onTestFinished, test} from 'vites
 import type {MachineDriver} from '../../src/drivers/port.ts'
 import {machineFiles} from '../../src/drivers/qemu-config.ts'
 import {qemuKind} from '../../src/drivers/qemu.ts'
+import {withQmp} from '../../src/drivers/qmp.ts'
 import {calm, faultOf, until, untilOff, untilReady} from '../contract/driver-contract.ts'
 import {missingForGuests} from '../support/qemu-guest.ts'
 import {qemuRig, type QemuRig} from '../support/qemu-guest-rig.ts'
@@ -87,6 +88,16 @@ describe.skipIf((await missingForGuests()) !== null)('real machines', () => {
       expect(await rig.pidsOf(machineId)).toEqual([])
     })
 
+    test('one that is paused has power and is not ready; set going, it is ready again', async () => {
+      const {driver, files} = await openReady()
+      const ask = (command: string) =>
+        withQmp(files.qmp, {timeoutMs: 3000, signal: calm}, session => session.execute(command))
+      await ask('stop')
+      expect(await driver.observe(calm)).toEqual({power: 'on', ready: false})
+      await ask('cont')
+      expect(await driver.observe(calm)).toEqual({power: 'on', ready: true})
+    })
+
     test('one that prints without end has its log cut, stays ready and can still be read', async () => {
       const {machineId, driver} = await openReady()
       const log = await rig.logPathOf(machineId)
@@ -137,7 +148,7 @@ describe.skipIf((await missingForGuests()) !== null)('real machines', () => {
 
     test('a running machine whose files were swept away is still on, is not started twice and can be killed', async () => {
       const {machineId, driver, pid, files} = await openReady()
-      for (const path of [files.pid, files.qmp, files.console]) await rm(path)
+      for (const path of [files.pid, files.qmp, files.hmp, files.console]) await rm(path)
       await driver.start(calm)
       expect(await rig.pidsOf(machineId)).toEqual([pid])
       expect(await driver.observe(calm)).toMatchObject({power: 'unreachable'})
@@ -148,14 +159,14 @@ describe.skipIf((await missingForGuests()) !== null)('real machines', () => {
     test('with the monitor taken by somebody else nobody can tell; afterwards one can', async () => {
       const {machineId, driver, config, files} = await openReady()
       const hurried = qemuKind({monitorTimeoutMs: 200}).open(machineId, config)
-      const squatter = connect(files.qmp)
-      await once(squatter, 'data')
+      const squatters = [connect(files.qmp), connect(files.hmp)]
+      await Promise.all(squatters.map(squatter => once(squatter, 'data')))
       expect(await hurried.observe(calm)).toEqual({
         power: 'unreachable',
         reason: 'the QEMU monitor did not answer in time',
       })
       expect(await faultOf(() => hurried.stop(calm))).toBe('transient')
-      squatter.destroy()
+      for (const squatter of squatters) squatter.destroy()
       await untilReady(rig, driver)
     })
 

@@ -21,6 +21,8 @@ export async function qemuRig(): Promise<QemuRig> {
   const guest = await buildGuest()
   const runDir = await shortRunDir()
   let machines = 0
+  // Hostile on purpose: nothing of an id may ever mean something to a shell, to QEMU or in a path.
+  const idOf = (number: number) => `../machine-${number}; touch /tmp/hostile,id=x "$(id)"`
   const pidsOf = (machineId: string) => pidsWith(machineFiles(runDir, machineId).pid)
   const logPathOf = (machineId: string) => latestLog(runDir, machineFiles(runDir, machineId).key)
   const consoleOf = async (machineId: string) =>
@@ -29,14 +31,18 @@ export async function qemuRig(): Promise<QemuRig> {
     kind: qemuKind(),
     config: {kernel: guest.kernel, initrd: guest.initrd, memoryMiB: 128, runDir},
     runDir,
-    newMachineId: () => `machine-${(machines += 1)}; touch /tmp/hostile,id=x "$(id)"`,
+    newMachineId: () => idOf((machines += 1)),
     pidsOf,
     logPathOf,
     consoleOf,
     runningCount: async machineId => (await pidsOf(machineId)).length,
     readyCount: async machineId => (await consoleOf(machineId)).match(/^READY /gm)?.length ?? 0,
     pass: () => delay(50),
-    looksMax: 600,
+    looksMax: 400,
+    testimony: async () => {
+      const machineId = idOf(machines)
+      return `processes ${String(await pidsOf(machineId))}, console ${JSON.stringify(await consoleOf(machineId))}`
+    },
     close: async () => {
       for (const pid of await pidsWith(`${runDir}/`)) process.kill(pid, 'SIGKILL')
       await rm(runDir, {recursive: true, force: true})
