@@ -34,6 +34,8 @@ export async function* followAll(
       }
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
+      // What ends because it was told to is not lost.
+      if (signal.aborted) return
       onLost(error)
     }
     if (signal.aborted) return
