@@ -63,7 +63,7 @@ function openDriver(machineId: string, config: QemuConfig, limits: QemuLimits): 
       }),
     observe: signal =>
       asDriver(signal, () =>
-        observe(files, isReady, () => runState(files.hmp, {timeoutMs: limits.monitorTimeoutMs, signal})),
+        observe(files, isReady, () => runState(files.hmp, {timeoutMs: limits.monitorTimeoutMs, signal}), signal),
       ),
     resources: signal =>
       asDriver(signal, async () => {
@@ -109,16 +109,26 @@ async function observe(
   files: MachineFiles,
   isReady: (process: QemuProcess) => Promise<boolean>,
   state: () => Promise<string>,
+  signal: AbortSignal,
 ): Promise<Observation> {
   const process = await findProcess(files)
   if (process === null) return {power: 'off'}
+  const over = new AbortController()
   try {
+    // Whoever asks a QEMU that is ending would wait for an answer in vain, so its end is an answer as well. This
+    // wait is bounded by the other, which has a time-out.
+    const gone = waitUntilGone(files, Infinity, AbortSignal.any([signal, over.signal]))
+    const told = await Promise.race([state(), gone.then(() => null)])
+    if (told === null) return {power: 'off'}
     // Paused, panicked, out of disk: such a guest has power and serves nobody.
-    const runs = runningStates.has(await state())
-    return {power: 'on', ready: runs && (await isReady(process))}
+    return {power: 'on', ready: runningStates.has(told) && (await isReady(process))}
   } catch (error) {
-    if ((await findProcess(files)) === null) return {power: 'off'}
-    return {power: 'unreachable', reason: error instanceof DriverError ? error.message : 'cannot be observed'}
+    if (!(error instanceof DriverError) || signal.aborted) throw error
+    // An ending QEMU hangs up a little before its process is gone.
+    if (await waitUntilGone(files, 500, signal)) return {power: 'off'}
+    return {power: 'unreachable', reason: error.message}
+  } finally {
+    over.abort()
   }
 }
 
