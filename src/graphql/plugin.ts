@@ -48,7 +48,7 @@ export function hardening({development}: {readonly development: boolean}): Plugi
   }
 }
 
-export function shapingOf({parts, requestId}: RequestContext): Shaping {
+export function shapingOf({parts, requestId}: Pick<RequestContext, 'parts' | 'requestId'>): Shaping {
   return {
     requestId,
     hints: parts.development,

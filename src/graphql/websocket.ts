@@ -22,6 +22,7 @@ interface Connection {
   /** Header of the upgrade; the one in `connection_init` counts more. */
   authorization: string | undefined
   expiresAt: Instant | null
+  isExpired: boolean
   operations: number
 }
 
@@ -57,7 +58,7 @@ export function serveWebSocket(
 
   const accept = (socket: WebSocket, request: IncomingMessage, requestId: string): void => {
     const {authorization} = request.headers
-    const connection: Connection = {socket, requestId, authorization, expiresAt: null, operations: 0}
+    const connection: Connection = {socket, requestId, authorization, expiresAt: null, isExpired: false, operations: 0}
     connections.add(connection)
     attach(server, connection, parts, () => connections.delete(connection))
   }
@@ -79,8 +80,11 @@ export function serveWebSocket(
   app.server.on('upgrade', onUpgrade)
 
   const stopTicking = subscriptions.onTick(now => {
-    for (const {socket, expiresAt} of connections) {
-      if (expiresAt !== null && expiresAt <= now) socket.close(CloseCode.Unauthorized, 'The token ran out')
+    for (const connection of connections) {
+      const {socket, expiresAt, isExpired} = connection
+      // One round later, when its subscriptions have been told.
+      if (isExpired) socket.close(CloseCode.Unauthorized, 'The token ran out')
+      connection.isExpired = expiresAt !== null && expiresAt <= now
     }
   })
 
@@ -118,7 +122,7 @@ function graphqlServer(yoga: Yoga, parts: GraphqlParts, subscriptions: Subscript
     },
     onSubscribe(session, _id, payload) {
       if (Object.keys(session.subscriptions).length > operationsAtOnceMax) {
-        return [tooManyOperations(session.extra.requestId)]
+        return [tooManyOperations(parts, session.extra.requestId)]
       }
       const context = contextOf(session)
       if (context === null) {
@@ -129,6 +133,9 @@ function graphqlServer(yoga: Yoga, parts: GraphqlParts, subscriptions: Subscript
     },
     execute: args => (args.rootValue as Executors).execute(args),
     subscribe: args => (args.rootValue as Executors).subscribe(args),
+    // Errors of ours have their form already; what else ends a subscription is masked.
+    onError: ({extra}, _id, _payload, errors) =>
+      errors.map(error => (error.originalError === undefined ? error : masked(error, parts, extra.requestId)).toJSON()),
     onNext(_session, _id, _payload, args, result) {
       const shaping = shapingOf(args.contextValue as RequestContext)
       const {errors, ...rest} = shapedResult(result as ExecutionResult, shaping)
@@ -244,9 +251,12 @@ function refuse(socket: Duplex, status: number, requestId: string): void {
   )
 }
 
-function tooManyOperations(requestId: string): GraphQLError {
+function tooManyOperations(parts: GraphqlParts, requestId: string): GraphQLError {
   const answer = {status: 429, code: 'OPERATION_LIMIT', message: 'Too many operations at once.', retryable: true}
-  const shaping = {requestId, hints: false, onMasked: () => {}}
-  const [error] = shapeErrors([new PublicError(answer)], shaping)
-  return error === undefined ? new GraphQLError(answer.message) : withoutStatus(error)
+  return masked(new PublicError(answer), parts, requestId)
+}
+
+function masked(error: GraphQLError, parts: GraphqlParts, requestId: string): GraphQLError {
+  const [shaped] = shapeErrors([error], shapingOf({parts, requestId}))
+  return withoutStatus(shaped ?? error)
 }

@@ -261,3 +261,31 @@ describe('GraphQL in production', () => {
     expect(faultOf(far)).toMatchObject({status: 503, code: 'UNAVAILABLE', retryable: true})
   })
 })
+
+describe('GraphQL in development', () => {
+  let engine: TestEngine
+  beforeAll(async () => {
+    engine = await startEngine({development: true, acting: false})
+  })
+  afterAll(() => engine.stop())
+
+  test('shows GraphiQL, under a policy of its own', async () => {
+    const response = await fetch(`${engine.url}/graphql`, {headers: {accept: 'text/html'}})
+    expect(response.status).toBe(200)
+    expect(response.headers.get('content-security-policy')).toContain('https://unpkg.com')
+    expect(await response.text()).toContain('GraphiQL')
+  })
+
+  test('answers introspection as deep as its tools ask, and hints at names', async () => {
+    const {getIntrospectionQuery} = await import('graphql/index.js')
+    const {status, body} = await ask(engine, getIntrospectionQuery())
+    expect({status, query: body.data.__schema.queryType.name}).toEqual({status: 200, query: 'Query'})
+    const mistake = await ask(engine, '{ servics { id } }')
+    expect(mistake.body.errors[0].message).toContain('Did you mean')
+  })
+
+  test('masks as in production', async () => {
+    const {body} = await ask(engine, '{ services { id } }', {as: 'nonsense'})
+    expect(body.errors[0].extensions).toMatchObject({code: 'UNAUTHENTICATED', message: 'Sign in first.'})
+  })
+})

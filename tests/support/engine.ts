@@ -109,7 +109,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
       alert: (what, error) => logger.error({err: error}, what),
     },
   })
-  const http = createHttpServer({logger, ids, readiness: () => ({isReady: true})})
+  // Clients may hold connections open on which they never ask anything; tests need not wait for those.
+  const http = createHttpServer({logger, ids, readiness: () => ({isReady: true}), drainMs: 500})
   const parts: GraphqlParts = {
     ...engine,
     clock,
