@@ -38,9 +38,17 @@ async function run(config: Config): Promise<void> {
     }),
   ])
   clearTimeout(hint)
-  if (outcome.failure === null) say('Stopping: what is under way is finished first.')
-  await node.stop()
-  if (outcome.failure !== null) throw new CannotGoOn(`Stopped: ${outcome.failure.message}`)
+  if (outcome.failure === null) {
+    say('Stopping: what is under way is finished first.')
+    return node.stop()
+  }
+  const reason = new CannotGoOn(`Stopped: ${outcome.failure.message}`)
+  try {
+    await node.stop()
+  } catch (error) {
+    complain(`What failed could not be closed neatly: ${(error as Error).message}`)
+  }
+  throw reason
 }
 
 const quietStartMs = 3_000

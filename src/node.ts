@@ -197,13 +197,14 @@ async function startEmbedded(dataFolder: string): Promise<EmbeddedNode> {
 
 /** A connection that stays lost is told of now and then, not at every try. */
 function engineLog(logger: Logger): EngineLog {
-  const toldAtMs = new Map<string, number>()
+  let toldAtMs = -Infinity
   return {
     warn(what, error) {
       if (error instanceof StoreUnavailable) {
         const nowMs = systemClock.monotonicMs()
-        if (nowMs - (toldAtMs.get(error.name) ?? -Infinity) < storeToldEveryMs) return
-        toldAtMs.set(error.name, nowMs)
+        if (nowMs - toldAtMs < storeToldEveryMs) return
+        toldAtMs = nowMs
+        return logger.warn({reason: error.message}, what)
       }
       logger.warn({err: error}, what)
     },

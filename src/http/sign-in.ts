@@ -36,20 +36,30 @@ export function mountSignIn(app: FastifyInstance, people: SignIn): void {
 }
 
 const script = `
-const say = text => { document.getElementById('say').textContent = text }
-document.getElementById('go').addEventListener('click', async () => {
-  const answer = await fetch('/sign-in', {
-    method: 'POST',
-    headers: {'content-type': 'application/json'},
-    body: JSON.stringify({token: location.hash.slice(1)}),
-  })
-  const result = await answer.json()
-  if (!answer.ok) return say(result.message)
-  history.replaceState(null, '', '/sign-in')
-  document.getElementById('go').remove()
-  say('You are signed in. In GraphiQL, put this into the Headers tab; it is valid for 15 minutes:')
-  document.getElementById('token').value = JSON.stringify({Authorization: 'Bearer ' + result.accessToken})
-  document.getElementById('token').hidden = false
+const at = id => document.getElementById(id)
+const say = text => { at('say').textContent = text }
+// Another link opened in the same tab differs behind the # only, for which browsers do not load the page again.
+addEventListener('hashchange', () => location.reload())
+at('go').addEventListener('click', async () => {
+  at('go').disabled = true
+  try {
+    const answer = await fetch('/sign-in', {
+      method: 'POST',
+      headers: {'content-type': 'application/json'},
+      body: JSON.stringify({token: location.hash.slice(1)}),
+    })
+    const result = await answer.json()
+    if (!answer.ok) return say(result.message)
+    history.replaceState(null, '', '/sign-in')
+    at('go').remove()
+    say('You are signed in. In GraphiQL, put this into the Headers tab; it is valid for 15 minutes:')
+    at('token').value = JSON.stringify({Authorization: 'Bearer ' + result.accessToken})
+    at('token').hidden = false
+    at('token').select()
+  } catch {
+    at('go').disabled = false
+    say('Hourhand cannot be reached. Try again.')
+  }
 })`
 
 const scriptHash = createHash('sha256').update(script).digest('base64')

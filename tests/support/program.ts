@@ -56,7 +56,14 @@ export async function programHome(): Promise<ProgramHome> {
     const child = spawn(pinnedNode, [main, ...command], {
       // A folder without an `.env` file, and nothing of the environment of the tests but the way to programs.
       cwd: folder,
-      env: {PATH: process.env.PATH, HOURHAND_PORT: '0', HOURHAND_DATA: dataFolder, ...environment},
+      env: {
+        PATH: process.env.PATH,
+        // Dozens of starts read the same files: this halves what each costs.
+        NODE_COMPILE_CACHE: join(tmpdir(), 'hourhand-compile-cache'),
+        HOURHAND_PORT: '0',
+        HOURHAND_DATA: dataFolder,
+        ...environment,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     const program = watch(child)
