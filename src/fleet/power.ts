@@ -47,10 +47,22 @@ export type DesiredPower = {readonly for: string} | null
 
 /** `seen` must be up to date with the look that is being acted on. */
 export function planPower(state: PowerState, desired: DesiredPower, now: Instant, timings: PowerTimings): PowerPlan {
-  // Unknown is not off: without an observation nothing is done, and the phase stays what it was.
-  if (state.quarantined || state.seen === null || state.seen === 'unreachable') return nothing
+  if (state.quarantined || state.seen === null) return nothing
+  if (state.seen === 'unreachable') return planUnseen(state, desired, now, timings)
   if (desired === null) return state.seen === 'off' ? nothing : planOff(state, now, timings)
   return state.seen === 'off' ? planStart(state, desired.for, now, timings) : planBoot(state, now, timings)
+}
+
+/**
+ * Unknown is not off: without an observation nothing is begun, and the phase stays what it was. But what was being
+ * switched off goes on being switched off, since hanging on its way out is one reason for a machine to be silent;
+ * whether it is stuck is told only once it is seen again.
+ */
+function planUnseen(state: PowerState, desired: DesiredPower, now: Instant, timings: PowerTimings): PowerPlan {
+  const leaving = state.phase === 'stopping' || state.phase === 'killing'
+  if (desired !== null || !leaving) return nothing
+  const plan = planOff(state, now, timings)
+  return plan.do === 'quarantine' ? resend(state, 'kill', now, timings) : plan
 }
 
 /** Wanted on, seen off. */

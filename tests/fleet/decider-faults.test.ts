@@ -91,6 +91,17 @@ describe('a machine that cannot be reached', () => {
     expect(rig.state()).toMatchObject({phase: 'booting', readySince: null})
   })
 
+  test('loses its power when it went silent while it was stopping', () => {
+    const rig = running()
+    rig.look('ready', null)
+    rig.look('unreachable', null)
+    rig.wait(59)
+    expect(rig.look('unreachable', null)).toEqual(['stop 7 for nobody'])
+    rig.wait(1)
+    expect(rig.look('unreachable', null)).toEqual(['kill 1 for nobody'])
+    expect(rig.look('unreachable', null)).toEqual([])
+  })
+
   test('gets another kill when it is back, before it is given up on', () => {
     const rig = running()
     rig.look('ready', null)
