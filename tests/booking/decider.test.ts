@@ -77,6 +77,9 @@ describe('cancelling', () => {
     given(booking, confirmed)
       .when(cancel, at('12:30'))
       .thenEvents(cancelled(at('12:30'), 0, 30))
+    given(booking, confirmed)
+      .when(cancel, at('12:30:20'))
+      .thenEvents(cancelled(at('12:30:20'), 0, 31))
   })
 
   test('does not charge the time the machine was away', () => {

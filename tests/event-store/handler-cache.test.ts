@@ -82,6 +82,8 @@ describe('the cache of states', () => {
     gate.open()
     await Promise.all(answers)
     for (const stream of streams) expect(await contentsOf(store, stream)).toEqual(['+1', '+2'])
+    // No two queues of one stream ran into each other.
+    expect(gate.appends).toHaveLength(2 * streams.length)
   })
 
   test('folds a long stream page by page', async () => {
@@ -89,6 +91,24 @@ describe('the cache of states', () => {
     const stream = freshTally()
     await Promise.all(Array.from({length: 2_500}, () => handler.handle(tally, stream, add(1), freshMeta())))
     expect(await createHandler(partsOf(store)).load(tally, stream)).toEqual({name: null, amount: 2_500})
+  })
+
+  test('does not take over a revision that it has not folded', async () => {
+    const stream = freshTally()
+    const other = createHandler(partsOf(store))
+    const ahead: EventStore = {
+      ...store,
+      async append(name, expected, events) {
+        const {position} = await store.append(name, expected, events)
+        await other.handle(tally, stream, add(100), freshMeta())
+        // As a store may answer a repeat: with where the stream is by now.
+        const head = await store.readStream(name, {direction: 'backwards', maxCount: 1})
+        return {position, revision: head?.[0]?.revision ?? -1n}
+      },
+    }
+    const handler = createHandler(partsOf(ahead))
+    await handler.handle(tally, stream, add(1), freshMeta())
+    expect((await handler.handle(tally, stream, add(1), freshMeta())).state.amount).toBe(102)
   })
 
   test('forgets a stream that was deleted', async () => {
