@@ -1,3 +1,4 @@
+import {DriverError, type MachineDriver} from '../../src/drivers/port.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
 import type {Timers} from '../../src/kernel/time.ts'
 
@@ -6,10 +7,13 @@ export interface Gate {
   close(): void
   open(): void
   pass(): Promise<void>
+  /** How many came to it while it was closed, since it was last open. */
+  waiting(): number
 }
 
 export function openGate(): Gate {
   let closed: PromiseWithResolvers<void> | null = null
+  let waiting = 0
   return {
     close() {
       closed ??= Promise.withResolvers()
@@ -17,8 +21,14 @@ export function openGate(): Gate {
     open() {
       closed?.resolve()
       closed = null
+      waiting = 0
     },
-    pass: () => closed?.promise ?? Promise.resolve(),
+    pass() {
+      if (closed === null) return Promise.resolve()
+      waiting++
+      return closed.promise
+    },
+    waiting: () => waiting,
   }
 }
 
@@ -45,5 +55,32 @@ export function gatedStore(store: EventStore, gate: Gate): EventStore {
     append: (stream, expected, events) => late(() => store.append(stream, expected, events)),
     readStream: (stream, options) => late(() => store.readStream(stream, options)),
     readAll: options => late(() => store.readAll(options)),
+  }
+}
+
+/** Only reads of the whole log are held up. */
+export function gatedLog(store: EventStore, gate: Gate): EventStore {
+  const gated = gatedStore(store, gate)
+  return {...store, readAll: options => gated.readAll(options)}
+}
+
+/** A driver whose answers can be late, and which gives a call up when it is told to. */
+export function gatedDriver(
+  driver: MachineDriver,
+  gate: Gate,
+): Pick<MachineDriver, 'start' | 'stop' | 'kill' | 'observe'> {
+  const late = async <Value>(signal: AbortSignal, call: () => Promise<Value>): Promise<Value> => {
+    const answer = await call()
+    const {promise: givenUp, reject} = Promise.withResolvers<never>()
+    const giveUp = (): void => reject(new DriverError('transient', 'the call was given up'))
+    signal.addEventListener('abort', giveUp)
+    await Promise.race([gate.pass(), givenUp]).finally(() => signal.removeEventListener('abort', giveUp))
+    return answer
+  }
+  return {
+    start: signal => late(signal, () => driver.start(signal)),
+    stop: signal => late(signal, () => driver.stop(signal)),
+    kill: signal => late(signal, () => driver.kill(signal)),
+    observe: signal => late(signal, () => driver.observe(signal)),
   }
 }

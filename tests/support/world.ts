@@ -19,7 +19,7 @@ import type {DomainEvent} from '../../projections/projection.ts'
 import {at, seeded} from './given.ts'
 import {handClock, turn, type HandClock} from './hand-clock.ts'
 import {startTestStore, type TestStore} from './store.ts'
-import {gatedStore, gatedTimers, type Gate} from './gate.ts'
+import {gatedDriver, gatedLog, gatedStore, gatedTimers, type Gate} from './gate.ts'
 import {newWatch, watchedStore, type AppendFate, type AppendSeen, type StoreWatch} from './watched-store.ts'
 
 export interface WorldOptions {
@@ -35,8 +35,10 @@ export interface EngineOptions {
   readonly fateOf?: (append: AppendSeen) => AppendFate | Promise<AppendFate>
   /** Holds everything up that this engine waits for while it is closed, as SIGSTOP does. */
   readonly gate?: Gate
-  /** The engine will not catch up before the test wants it to; otherwise that is waited for. */
-  readonly isStoreDown?: boolean
+  /** While it is closed, machines are seen and switched, but the answers of their drivers do not come. */
+  readonly driverGate?: Gate
+  /** While it is closed, the whole log cannot be read: the read models do not begin to fold. Single streams can. */
+  readonly logGate?: Gate
   /** Keeps the read models across restarts; default: in memory. */
   readonly readModels?: string
 }
@@ -46,7 +48,9 @@ export interface RunningEngine {
   readonly complaints: string[]
   /** Runs the processes until `stop`. */
   act(): void
-  /** Ends the processes, then the read models. The clock must not be needed for it. */
+  /** Ends the processes; the rest goes on. */
+  stopActing(): Promise<void>
+  /** Ends the processes, then the read models. */
   stop(): Promise<void>
   /** This engine stands still: the world no longer waits for its read models to catch up. */
   ignore(): void
@@ -97,16 +101,19 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
   const testStore = await startTestStore()
   const hand = handClock(dawn)
   const watch = newWatch()
-  const running = new Set<RunningEngine>()
+  const running = new Set<Omit<RunningEngine, 'ignore'>>()
+  const ignored = new Set<Omit<RunningEngine, 'ignore'>>()
   const dice = seeded(options.seed ?? 1)
   const random = (): number => dice.next()
   const effects: PowerEffect[] = []
   const kind = simulatedKind({clock: hand.clock, random, onEffect: effect => effects.push(effect)})
   const configs = options.machines ?? {'eu-1': {}}
 
-  const isLagging = ({engine}: RunningEngine): boolean =>
-    engine.projections.halted().length === 0 &&
-    (!engine.projections.isCaughtUp() || engine.projections.position() < watch.lastCommit)
+  const isLagging = (one: Omit<RunningEngine, 'ignore'>): boolean => {
+    const {projections} = one.engine
+    if (ignored.has(one) || projections.halted().length > 0) return false
+    return !projections.isCaughtUp() || projections.position() < watch.lastCommit
+  }
 
   async function quiet(): Promise<void> {
     let still = 0
@@ -159,12 +166,21 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
 
   async function startEngine(engineOptions: EngineOptions = {}): Promise<RunningEngine> {
     const watched = watchedStore(testStore.store, watch, engineOptions.fateOf)
-    const store = engineOptions.gate === undefined ? watched : gatedStore(watched, engineOptions.gate)
+    const {gate, logGate} = engineOptions
+    const gated = gate === undefined ? watched : gatedStore(watched, gate)
+    const store = logGate === undefined ? gated : gatedLog(gated, logGate)
     const built = buildEngine({store, hand, random, kind, options, engineOptions}, () => running.delete(built))
-    if (engineOptions.isStoreDown === true) return built
     running.add(built)
-    await quiet()
-    return built
+    // Whoever waits for its next try when told to stop needs the clock to go on.
+    const engine = {
+      ...built,
+      stopActing: () => during(built.stopActing()),
+      stop: () => during(built.stop()),
+      ignore: () => void ignored.add(built),
+    }
+    if (logGate !== undefined) engine.ignore()
+    else await quiet()
+    return engine
   }
 
   const world: World = {
@@ -186,7 +202,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     },
     log: () => readLog(testStore.store),
     async stop() {
-      await Promise.all([...running].map(engine => engine.stop()))
+      await during(Promise.all([...running].map(engine => engine.stop())))
       await testStore.stop()
     },
   }
@@ -212,7 +228,7 @@ function buildEngine(
     readonly engineOptions: EngineOptions
   },
   forget: () => void,
-): RunningEngine {
+): Omit<RunningEngine, 'ignore'> {
   const {store, hand, random, kind, options, engineOptions} = parts
   const {clock} = hand
   const timers = engineOptions.gate === undefined ? hand.timers : gatedTimers(hand.timers, engineOptions.gate)
@@ -235,7 +251,12 @@ function buildEngine(
     drivers: {
       kinds: fleet.kinds,
       parseConfig: (name, config) => fleet.parseConfig(name, config),
-      driver: (machineId, registration) => fleet.driver(machineId, registration),
+      driver(machineId, registration) {
+        const driver = fleet.driver(machineId, registration)
+        return driver === null || engineOptions.driverGate === undefined
+          ? driver
+          : gatedDriver(driver, engineOptions.driverGate)
+      },
       failureOf: driverFailureOf,
     },
     readModelsFile: engineOptions.readModels ?? ':memory:',
@@ -245,6 +266,10 @@ function buildEngine(
   })
   const stopping = new AbortController()
   let acting: Promise<void> = Promise.resolve()
+  const stopActing = async (): Promise<void> => {
+    stopping.abort()
+    await acting.catch(() => undefined)
+  }
   return {
     engine,
     complaints,
@@ -252,13 +277,12 @@ function buildEngine(
       acting = engine.act(stopping.signal)
       acting.catch((error: unknown) => complain('act', error as Error))
     },
+    stopActing,
     async stop() {
-      stopping.abort()
-      await acting.catch(() => undefined)
+      await stopActing()
       await engine.projections.stop()
       forget()
     },
-    ignore: forget,
   }
 }
 
