@@ -84,6 +84,13 @@ describe('asked to end, the program', () => {
     expect(await program.stop(name)).toEqual({code: 0, signal: null})
   })
 
+  test('takes two signals that come together for one: npm passes on what the terminal has sent already', async () => {
+    const home = await freshHome()
+    const program = await home.start()
+    program.signal('SIGINT')
+    expect(await program.stop('SIGINT')).toEqual({code: 0, signal: null})
+  })
+
   test('answers the request that is under way, ends subscriptions, and takes no new ones', async () => {
     const home = await freshHome()
     const program = await home.start()
