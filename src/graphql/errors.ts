@@ -52,12 +52,15 @@ export interface Shaping {
 
 /** At most so many errors are told at once: the first ones are what matters. */
 const errorsMax = 3
+/** The library quotes what it was sent, however long that is. */
+const messageCharactersMax = 500
 
 /** The errors of one answer in the one public form. Nothing else lets an error out. */
 export function shapeErrors(errors: readonly GraphQLError[], shaping: Shaping): readonly GraphQLError[] {
   const {requestId} = shaping
   return errors.slice(0, errorsMax).map(error => {
-    const {status, code, message, field, retryable = false} = answerTo(error, shaping)
+    const {status, code, message: fullMessage, field, retryable = false} = answerTo(error, shaping)
+    const message = fullMessage.slice(0, messageCharactersMax)
     const about = field === undefined ? {} : {field}
     // The status is for the server's status line; it is taken out before the answer is written.
     return sameAt(error, message, {code, message, ...about, retryable, requestId, http: {status, ...allowed(status)}})

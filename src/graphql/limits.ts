@@ -90,7 +90,7 @@ export function checkDepth(document: DocumentNode): void {
 }
 
 /** What some fields cost beside themselves; every other field of an object type costs 1. */
-const weights: Readonly<Record<string, number>> = {'Query.availability': 100}
+const weights: Readonly<Record<string, number>> = {'Query.availability': 500}
 const mutationWeight = 100
 /** How many entries a list is taken to have that does not say. */
 const listLength = 5

@@ -434,3 +434,25 @@ describe('when the store fails', () => {
     await engine.stop()
   })
 })
+
+describe('when the read models are slow', () => {
+  test('a mutation answers in time, without what it cannot read back, and says where to find it', async () => {
+    const engine = await startEngine({
+      acting: false,
+      wrapParts: parts => ({
+        ...parts,
+        waitFor: () => Promise.resolve(false),
+        queries: {...parts.queries, purchases: {...parts.queries.purchases, purchase: () => null}},
+      }),
+    })
+    const ann = await engine.addUser('Ann')
+    const fields = '... on StartCheckoutSuccess { purchase { id } position }'
+    const answer = await mutate(engine, 'startCheckout', {packId: 'pack-10h'}, ann, fields)
+    expect(answer).toEqual({
+      __typename: 'StartCheckoutSuccess',
+      purchase: null,
+      position: expect.stringMatching(/^\d+$/),
+    })
+    await engine.stop()
+  })
+})

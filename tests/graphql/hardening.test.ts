@@ -250,6 +250,26 @@ describe('GraphQL in production', () => {
     expect(faultOf(reply)).toMatchObject({status: 400, retryable: false, hasRequestId: true})
   })
 
+  test('a value of a megabyte is not sent back in the error, nor does a deeply nested one harm', async () => {
+    const long = await post(engine, bodyWith(`"minutes":"${'x'.repeat(900_000)}"`), {as: ann})
+    expect(faultOf(long)).toMatchObject({...refused('BAD_INPUT'), field: 'minutes'})
+    expect(JSON.stringify(long.body).length).toBeLessThan(3000)
+    const deep = await post(engine, bodyWith(`"minutes":${'['.repeat(100_000)}${']'.repeat(100_000)}`), {as: ann})
+    expect(deep.status).toBe(400)
+    const config = (depth: number): unknown => (depth === 0 ? {} : {a: config(depth - 1)})
+    const input = {idempotencyKey: 'd', machineId: 'm8', name: 'M', poolId: 'eu', serviceIds: []}
+    const query = 'mutation ($input: RegisterMachineInput!) { registerMachine(input: $input) { __typename } }'
+    const variables = {input: {...input, driver: {kind: 'simulated', config: config(50)}}}
+    expect(faultOf(await ask(engine, query, {as: operator, variables}))).toMatchObject({field: 'driver.config'})
+  })
+
+  test('searching for slots many times in one request is refused', async () => {
+    const field = 'availability(serviceId: "ench", realmId: "EU", minutes: 60, from: $f, to: $t) { __typename }'
+    const query = `query ($f: DateTime!, $t: DateTime!) { ${[1, 2, 3, 4, 5].map(i => `a${i}: ${field}`).join(' ')} }`
+    const variables = {f: '2026-12-01T00:00:00Z', t: '2026-12-02T00:00:00Z'}
+    expect(faultOf(await ask(engine, query, {variables}))).toMatchObject(refused('COST_LIMIT'))
+  })
+
   test('an unknown Accept is refused', async () => {
     expect((await ask(engine, '{ __typename }', {headers: {accept: 'image/png'}})).status).toBe(406)
   })
