@@ -1,7 +1,7 @@
 /**
  * When to commit what has been folded: at once while little happens or somebody waits for it, else every few
- * milliseconds, so that under load one transaction carries many events. Times real milliseconds, as it only trades
- * work for latency and decides nothing.
+ * milliseconds, so that under load one transaction carries many events. It decides nothing, so its timer is a real one
+ * also where the engine's time is not.
  */
 export interface Pace {
   /** There is something to commit; `now`: somebody waits for it. */
@@ -12,7 +12,8 @@ export interface Pace {
 
 const lingerMs = 4
 
-export function createPace(commit: () => void): Pace {
+/** `nowMs` never goes back; where it stands still, everything waits for the timer. */
+export function createPace(nowMs: () => number, commit: () => void): Pace {
   let immediate: NodeJS.Immediate | null = null
   let timer: NodeJS.Timeout | null = null
   let lastMs = 0
@@ -22,12 +23,12 @@ export function createPace(commit: () => void): Pace {
     if (timer !== null) clearTimeout(timer)
     immediate = null
     timer = null
-    lastMs = performance.now()
+    lastMs = nowMs()
   }
   return {
     soon(now) {
       if (immediate !== null) return
-      if (now || performance.now() - lastMs > lingerMs) immediate = setImmediate(commit)
+      if (now || nowMs() - lastMs > lingerMs) immediate = setImmediate(commit)
       else timer ??= setTimeout(commit, lingerMs)
     },
     done,

@@ -66,7 +66,8 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     if (batch.length > 0) for (const listener of listeners) listener(batch)
   }
 
-  const pace = createPace(() => {
+  const nowMs = (): number => parts.clock.monotonicMs()
+  const pace = createPace(nowMs, () => {
     try {
       flush()
     } catch (error) {

@@ -14,6 +14,7 @@ export const extraSliceFiles: Readonly<Record<string, string>> = {
   'src/access/secrets.ts': 'reads keys from the configuration and keeps those of development',
   'src/access/tokens.ts': 'signs and checks tokens for the edges',
   'src/calendar/agenda.ts': 'the occupied intervals of a machine, searched quickly',
+  'src/calendar/availability.ts': 'computes the slots that can be booked, by the rule of the agenda',
   'src/catalogue/pricing.ts': 'what a booking costs, as a pure function of the catalogue',
   'src/fleet/power.ts': 'the phases of a machine, shared by its decider and the power process',
 }
@@ -41,7 +42,7 @@ interface Zone {
 const any = /./
 const zod = /^zod$/
 const facts = new RegExp(`^${slice}/events\\.ts$`)
-const rulesOfSlices = new RegExp(`^${slice}/(?:events|decider|policies|power|agenda|pricing)\\.ts$`)
+const rulesOfSlices = new RegExp(`^${slice}/(?:events|decider|policies|power|agenda|availability|pricing)\\.ts$`)
 const storePorts = /^src\/event-store\/(port|handler|command|registry|metadata|subscription)\.ts$/
 const driverPort = /^src\/(drivers|payments)\/port\.ts$/
 const accessTools = /^src\/access\/(personal-data|secrets|tokens)\.ts$/
@@ -72,7 +73,7 @@ export const zones: readonly Zone[] = [
   },
   {
     name: 'machinery of projections',
-    files: /^projections\/(runner|read-models)\.ts$/,
+    files: /^projections\/(runner|read-models|pace)\.ts$/,
     may: [kernel, facts, storePorts],
     packages: /^node:(sqlite|fs|fs\/promises|path)$/,
   },
@@ -87,7 +88,7 @@ export const zones: readonly Zone[] = [
     name: 'store port and handler',
     files: /^src\/event-store\//,
     may: [kernel],
-    packages: /^(zod|node:timers\/promises)$/,
+    packages: /^(zod|node:crypto)$/,
   },
   {
     name: 'embedded node',
@@ -113,6 +114,8 @@ export const zones: readonly Zone[] = [
       projections,
       accessTools,
       rulesOfSlices,
+      // All servers answer errors in one form.
+      /^src\/http\/errors\.ts$/,
       new RegExp(`^${slice}/(?:graphql|discord|http)\\.ts$`),
     ],
     packages: any,
