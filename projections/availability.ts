@@ -6,7 +6,7 @@ import type {Projection} from './projection.ts'
 /** What every machine of every pool is taken for; slots are computed from it and never stored. */
 export const availability: Projection = {
   name: 'availability',
-  version: 1,
+  version: 2,
   tables: ['offers', 'allocations'],
   ddl: `
     CREATE TABLE offers (
@@ -36,7 +36,11 @@ export const availability: Projection = {
     const allocate = db.prepare('INSERT INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
     const shorten = db.prepare('UPDATE allocations SET end_ms = ? WHERE booking_id = ?')
     const free = db.prepare('DELETE FROM allocations WHERE booking_id = ? AND start_ms >= ?')
-    const move = db.prepare('UPDATE allocations SET machine_id = ? WHERE booking_id = ?')
+    // The new machine is taken from the moment it takes over, without a warm-up that lies in the past.
+    const move = db.prepare(`
+      UPDATE allocations SET machine_id = ?1, start_ms = max(start_ms, ?2),
+        warm_up_ms = max(start_ms, ?2) - max(start_ms - warm_up_ms, ?2)
+      WHERE booking_id = ?3`)
     return ({event, stream}) => {
       switch (event.type) {
         case 'MachineOffered':
@@ -58,7 +62,7 @@ export const availability: Projection = {
           return
         }
         case 'AllocationFailedOver':
-          move.run(event.data.toMachineId, event.data.bookingId)
+          move.run(event.data.toMachineId, msOf(event.data.at), event.data.bookingId)
           return
         default:
       }

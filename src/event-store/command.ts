@@ -1,4 +1,3 @@
-import {hash} from 'node:crypto'
 import {derivedUuid, type CommandId} from '../kernel/ids.ts'
 import type {Actor} from '../kernel/messages.ts'
 import type {Clock, Timers} from '../kernel/time.ts'
@@ -56,6 +55,5 @@ export const defaultLimits: HandlerLimits = {
  * append of known ids for a repeat and does not look at what they hold, so that other data must have another id.
  */
 export function eventIdOf(commandId: CommandId, stream: string, index: number, data: unknown): string {
-  const digest = hash('sha1', JSON.stringify(data), 'base64').slice(0, 16)
-  return derivedUuid(commandId, stream, String(index), digest)
+  return derivedUuid(commandId, stream, String(index), JSON.stringify(data))
 }

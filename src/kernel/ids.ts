@@ -1,4 +1,4 @@
-import {v5} from 'uuid'
+import {hash} from 'node:crypto'
 
 /** Ids are text of 1–64 letters, digits, `_`, `.`, `-`; parsed once at the edge and branded from there on. */
 export type Id<Name extends string> = string & {readonly __id: Name}
@@ -28,11 +28,16 @@ export function idOf<Name extends string>(value: string): Id<Name> {
   return id
 }
 
-const namespace = 'b6f1c1f0-6a52-4d0e-9a9c-5b2f6a3f7d11'
+const namespace = Buffer.from('b6f1c1f06a524d0e9a9c5b2f6a3f7d11', 'hex')
 
 /** The same parts give the same UUID (version 5, RFC 9562), on every node and after every crash. */
 export function derivedUuid(...parts: readonly string[]): string {
-  return v5(JSON.stringify(parts), namespace)
+  const digest = hash('sha1', Buffer.concat([namespace, Buffer.from(JSON.stringify(parts))]), 'hex')
+  const variant = '89ab'[Number.parseInt(digest.charAt(16), 16) & 0x3]
+  return (
+    `${digest.slice(0, 8)}-${digest.slice(8, 12)}-5${digest.slice(13, 16)}` +
+    `-${variant}${digest.slice(17, 20)}-${digest.slice(20, 32)}`
+  )
 }
 
 /**
