@@ -45,9 +45,9 @@ export type BookingStep =
   | {readonly do: 'giveSlotBack'; readonly end: Instant}
 
 /** A caller that drives its own booking is done long before; one that died is helped well within a minute. */
-const orphanedAfterMs = 15_000
+export const orphanedAfterMs = 15_000
 /** A machine that fell out is worth replacing this long before it is needed; before that it may recover. */
-const failOverLeadMs = 60 * 60_000
+export const failOverLeadMs = 60 * 60_000
 const retryFailOverMs = 30_000
 
 /** The one next step of a booking. Level-triggered: it follows from where things stand, not from what happened last. */

@@ -1,7 +1,9 @@
 import {idOf, type MachineId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
-import {plusMs, type Instant} from '../kernel/time.ts'
+import {maxInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
+import type {BookingEvent} from '../booking/events.ts'
 import type {Machine} from '../fleet/decider.ts'
+import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {createScheduler, type Scheduler} from './scheduler.ts'
 import {lookAtMachine, type MachineWorkerParts} from './machine-worker.ts'
@@ -78,7 +80,8 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
   const looks = createScheduler({...common, onError, parallelMax: parallelLooks}, look)
 
   const unsubscribe = parts.onEvents(events => {
-    for (const event of events) touch(event, steps, looks, work, fleet)
+    const now = clock.now()
+    for (const event of events) touch(event, {steps, looks, nearMs: parts.intervals.offMs}, work, fleet, now)
   })
   for (const id of work.bookingIds()) steps.touch(`booking:${id}`)
   for (const id of work.paidPurchaseIds()) steps.touch(`purchase:${id}`)
@@ -108,14 +111,13 @@ function waitsForLook(row: ReturnType<Work['booking']>, fleet: KnownFleet, now: 
 }
 
 /** Whose situation an event changes. */
-function touch(event: AnyEvent, steps: Scheduler, looks: Scheduler, work: Backlog & Work, fleet: KnownFleet): void {
+function touch(event: AnyEvent, schedulers: Schedulers, work: Backlog & Work, fleet: KnownFleet, now: Instant): void {
+  const {steps, looks} = schedulers
   const {bookingId, machineId, purchaseId} = event.data as {bookingId?: string; machineId?: string; purchaseId?: string}
-  if (bookingId !== undefined) steps.touch(`booking:${bookingId}`)
   if (purchaseId !== undefined) steps.touch(`purchase:${purchaseId}`)
-  if (event.type.startsWith('Booking') && bookingId !== undefined) {
-    const on = machineId ?? work.booking(bookingId)?.machineId
-    if (on !== null && on !== undefined) looks.touch(on)
-  } else if (machineId !== undefined && bookingId === undefined) {
+  if (bookingId !== undefined) {
+    touchBooking(event, bookingId, schedulers, work, now)
+  } else if (machineId !== undefined) {
     // An operator may have changed what this process believes to know of the machine.
     if (event.type === 'QuarantineLifted') {
       fleet.known.delete(machineId)
@@ -124,6 +126,47 @@ function touch(event: AnyEvent, steps: Scheduler, looks: Scheduler, work: Backlo
     for (const id of work.bookingIdsOn(machineId)) steps.touch(`booking:${id}`)
     if (tellsOfOthers.has(event.type)) looks.touch(machineId)
   }
+}
+
+/** Most bookings are made long before anything is to be done for them: their first looks are planned, not taken. */
+function touchBooking(
+  event: AnyEvent,
+  bookingId: string,
+  {steps, looks, nearMs}: Schedulers,
+  work: Backlog & Work,
+  now: Instant,
+): void {
+  const key = `booking:${bookingId}`
+  switch (event.type) {
+    case 'HoursHeld':
+      steps.plan(key, plusMs(now, orphanedAfterMs))
+      return
+    case 'SlotAllocated':
+      // Its confirmation follows, or the look planned for the hold.
+      return
+    case 'BookingConfirmed': {
+      const {machineId, terms} = event.data as BookingConfirmed
+      const {start} = terms.interval
+      steps.plan(key, maxInstant(now, plusMs(start, -failOverLeadMs)))
+      const warmUpFrom = plusMinutes(start, -terms.policy.warmUpMinutes)
+      if (warmUpFrom < plusMs(now, nearMs)) looks.touch(machineId)
+      return
+    }
+    default: {
+      steps.touch(key)
+      const on = event.type.startsWith('Booking') ? work.booking(bookingId)?.machineId : null
+      if (on !== null && on !== undefined) looks.touch(on)
+    }
+  }
+}
+
+type BookingConfirmed = Extract<BookingEvent, {type: 'BookingConfirmed'}>['data']
+
+interface Schedulers {
+  readonly steps: Scheduler
+  readonly looks: Scheduler
+  /** A machine that is off is looked at this often: what is further away is seen in time. */
+  readonly nearMs: number
 }
 
 /** Events of a machine that its own looks did not write. */

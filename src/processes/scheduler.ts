@@ -18,6 +18,8 @@ export interface SchedulerParts {
 export interface Scheduler {
   /** Something about this key changed: look now, or once more when the look under way is done. */
   touch(key: string): void
+  /** Nothing is to be done before `at`: look then, whatever was planned. A look under way is followed by another. */
+  plan(key: string, at: Instant): void
   /** Works until `signal` ends it, then waits for what is under way. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -56,6 +58,11 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
     touch(key) {
       if (underWay.has(key)) touchedMeanwhile.add(key)
       else due.hurry(key, nowMs())
+      wake.resolve()
+    },
+    plan(key, at) {
+      if (underWay.has(key)) touchedMeanwhile.add(key)
+      else due.set(key, msOf(at))
       wake.resolve()
     },
     async run(signal) {
