@@ -34,11 +34,7 @@ export function openReadModels(
   projections: readonly Projection[],
   onHalted: (name: string, error: Error) => void,
 ): ReadModels {
-  const db = openFile(file)
-  // The checkpoint of a read model that is no more must not grow: were it to come back, it would miss what was between.
-  const names = JSON.stringify(projections.map(({name}) => name))
-  db.prepare('DELETE FROM checkpoints WHERE name NOT IN (SELECT value FROM json_each(?))').run(names)
-  const live = projections.map(projection => prepare(db, projection))
+  const {db, live} = openOrDiscard(file, projections)
   const statements = {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
@@ -47,11 +43,22 @@ export function openReadModels(
       UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1`),
     checkpointOne: db.prepare(`
       UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1 AND name = ?3`),
+    distrust: db.prepare('UPDATE checkpoints SET version = -1 WHERE name = ?'),
   }
 
   const halt = (model: Live, error: Error): void => {
     model.halted = error
     onHalted(model.projection.name, error)
+  }
+
+  /** The event may be at fault or the rows: the next start folds this one anew and finds out. */
+  const distrust = (model: Live, error: Error): void => {
+    halt(model, error)
+    try {
+      statements.distrust.run(model.projection.name)
+    } catch (unwritten) {
+      onHalted(model.projection.name, unwritten as Error)
+    }
   }
 
   const applyTo = (models: readonly Live[], batch: readonly StoredEvent<DomainEvent>[], upTo: Position): void => {
@@ -64,7 +71,8 @@ export function openReadModels(
       else for (const {projection} of models) statements.checkpointOne.run(upTo.commit, upTo.prepare, projection.name)
       statements.commit.run()
     } catch (error) {
-      statements.rollback.run()
+      // SQLite itself has rolled back after some errors, e.g. a full disk.
+      if (db.isTransaction) statements.rollback.run()
       throw error
     }
     for (const model of models) if (upTo.commit > model.position.commit) model.position = upTo
@@ -78,7 +86,7 @@ export function openReadModels(
         try {
           applyTo([model], [stored], {commit: stored.commit, prepare: stored.prepare})
         } catch (error) {
-          halt(model, error as Error)
+          distrust(model, error as Error)
         }
       }
       if (model.halted === null) applyTo([model], [], upTo)
@@ -99,14 +107,11 @@ export function openReadModels(
       )
       return oldest.commit < 0n ? null : oldest
     },
-    // A halted model moves no more; reads of the others must not wait for it.
-    position: () =>
-      live
-        .filter(model => model.halted === null)
-        .reduce(
-          (least, model) => (least === null || model.position.commit < least ? model.position.commit : least),
-          null as bigint | null,
-        ) ?? -1n,
+    position() {
+      const moving = live.filter(model => model.halted === null)
+      // A halted model moves no more; reads of the others must not wait for it.
+      return leastOf(moving.length > 0 ? moving : live)
+    },
     apply(batch, considered) {
       const last = batch.at(-1)
       const upTo = considered ?? (last === undefined ? null : {commit: last.commit, prepare: last.prepare})
@@ -130,7 +135,14 @@ export function openReadModels(
       for (const model of live) if (model.halted === null) halt(model, error)
     },
     close() {
-      if (file !== ':memory:') markClean(db)
+      if (file === ':memory:') return db.close()
+      try {
+        markClean(db)
+      } catch {
+        // It cannot be left as something to believe in.
+        db.close()
+        return discardReadModels(file)
+      }
       db.close()
     },
   }
@@ -141,14 +153,32 @@ export function discardReadModels(file: string): void {
   for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, {force: true})
 }
 
-function openFile(file: string): DatabaseSync {
+interface Opened {
+  readonly db: DatabaseSync
+  readonly live: Live[]
+}
+
+/** Whatever is wrong with the file, everything in it follows from the log. */
+function openOrDiscard(file: string, projections: readonly Projection[]): Opened {
   try {
-    return openChecked(file)
+    return open(file, projections)
   } catch (error) {
     if (file === ':memory:') throw error
-    // Damaged: everything in it follows from the log.
     discardReadModels(file)
-    return openChecked(file)
+    return open(file, projections)
+  }
+}
+
+function open(file: string, projections: readonly Projection[]): Opened {
+  const db = openChecked(file)
+  try {
+    // The checkpoint of a read model that is no more must not grow: were it to come back, it would miss what was between.
+    const names = JSON.stringify(projections.map(({name}) => name))
+    db.prepare('DELETE FROM checkpoints WHERE name NOT IN (SELECT value FROM json_each(?))').run(names)
+    return {db, live: projections.map(projection => prepare(db, projection))}
+  } catch (error) {
+    db.close()
+    throw error
   }
 }
 
@@ -224,8 +254,21 @@ function prepare(db: DatabaseSync, projection: Projection): Live {
 
 function startOver(db: DatabaseSync, projection: Projection): Live {
   const {name, version, tables, ddl} = projection
-  for (const table of tables) db.exec(`DROP TABLE IF EXISTS ${table}`)
-  db.exec(ddl)
-  db.prepare('INSERT OR REPLACE INTO checkpoints VALUES (?, ?, -1, -1)').run(name, version)
+  // Without rows, the old checkpoint would be a lie: all or nothing.
+  db.exec('BEGIN')
+  try {
+    for (const table of tables) db.exec(`DROP TABLE IF EXISTS ${table}`)
+    db.exec(ddl)
+    db.prepare('INSERT OR REPLACE INTO checkpoints VALUES (?, ?, -1, -1)').run(name, version)
+    db.exec('COMMIT')
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
+  }
   return {projection, apply: projection.open(db), position: before, halted: null}
+}
+
+function leastOf(models: readonly Live[]): bigint {
+  const positions = models.map(({position}) => position.commit)
+  return positions.reduce((least, commit) => (commit < least ? commit : least), positions[0] ?? -1n)
 }

@@ -22,7 +22,7 @@ export interface ProjectionRunner {
   onBatch(listener: (batch: readonly StoredEvent<DomainEvent>[]) => void): () => void
   /** Read models that stopped at an event they cannot take, with the reason. */
   halted(): readonly {readonly name: string; readonly reason: string}[]
-  /** Resolves once everything stored before the start is folded. */
+  /** Resolves once everything stored before the start is folded, or nothing more can be. */
   readonly caughtUp: Promise<void>
   isCaughtUp(): boolean
   /** Rejects when following ends by a bug; otherwise settles with `stop`. */
@@ -82,9 +82,20 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     return false
   }
 
+  /** Nobody can read what comes next: all that came before it counts, and nothing after it is folded or told. */
+  const haltAt = async (error: Error): Promise<void> => {
+    flush()
+    models.haltAll(error)
+    caughtUp.resolve()
+    await ended(stopping.signal)
+  }
+
   const follow = async (): Promise<void> => {
     const {signal} = stopping
-    models.checkAgainst(await headOf(parts, signal))
+    const head = await headOf(parts, signal)
+    // Stopped before the store could tell its head: nothing is known against the checkpoints.
+    if (signal.aborted) return
+    models.checkAgainst(head)
     const options = {after: models.resumeAfter(), signal, onLost: parts.onLost}
     for await (const message of followAll(parts.store, parts.timers, options)) {
       if (message.type === 'caughtUp') {
@@ -93,11 +104,12 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
         caughtUp.resolve()
         continue
       }
-      considered = message.type === 'event' ? message.event.position : message.position
       if (message.type === 'event') {
-        const stored = read(parts.registry, message.event, models)
-        if (stored !== null) buffer.push(stored)
+        const stored = read(parts.registry, message.event)
+        if (stored instanceof Error) return haltAt(stored)
+        buffer.push(stored)
       }
+      considered = message.type === 'event' ? message.event.position : message.position
       if (buffer.length >= batchMax) flush()
       else pace.soon(isWaitedFor())
     }
@@ -107,6 +119,8 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
 
   const running = follow()
   running.catch(caughtUp.reject)
+  // Whoever waits for it is told; nobody has to wait.
+  caughtUp.promise.catch(() => undefined)
   return {
     db: models.db,
     position: () => models.position(),
@@ -145,13 +159,19 @@ async function headOf({store, timers, onLost}: RunnerParts, signal: AbortSignal)
   return null
 }
 
-function read(registry: Registry, recorded: RecordedEvent, models: ReadModels): StoredEvent<DomainEvent> | null {
+function read(registry: Registry, recorded: RecordedEvent): StoredEvent<DomainEvent> | Error {
   try {
     return registry.fromStored(recorded) as StoredEvent<DomainEvent>
   } catch (error) {
-    models.haltAll(error as Error)
-    return null
+    return error as Error
   }
+}
+
+function ended(signal: AbortSignal): Promise<void> {
+  const {promise, resolve} = Promise.withResolvers<void>()
+  if (signal.aborted) resolve()
+  else signal.addEventListener('abort', () => resolve(), {once: true})
+  return promise
 }
 
 async function waitFor(

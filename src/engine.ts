@@ -8,7 +8,7 @@ import {machineQueries} from '../projections/machines.ts'
 import {purchaseQueries} from '../projections/purchases.ts'
 import {startProjections, type ProjectionRunner} from '../projections/runner.ts'
 import {userQueries} from '../projections/users.ts'
-import {workQueries, type WorkQueries} from '../projections/work.ts'
+import {work as toDoList, workQueries, type WorkQueries} from '../projections/work.ts'
 import type {RandomBytes} from './access/secrets.ts'
 import type {Tokens} from './access/tokens.ts'
 import type {BookingPolicy} from './booking/policies.ts'
@@ -72,6 +72,7 @@ const stepWaitMs = 10_000
 /** Wires the deciders, read models and processes around one store. Nothing runs but the read models until `act`. */
 export function createEngine(parts: EngineParts) {
   const {store, clock, timers, random, ids, log} = parts
+  const blind = new AbortController()
   const registry = createRegistry(...allEventTypes)
   const handler = createHandler({store, registry, clock, timers, random})
   const projections = startProjections({
@@ -82,7 +83,10 @@ export function createEngine(parts: EngineParts) {
     projections: allProjections,
     file: parts.readModelsFile,
     onLost: error => log.warn('connection to the event store', error),
-    onHalted: (name, error) => log.alert(`read model ${name}`, error),
+    onHalted(name, error) {
+      log.alert(`read model ${name}`, error)
+      if (name === toDoList.name) blind.abort()
+    },
   })
   const {db} = projections
   const queries = {
@@ -108,8 +112,12 @@ export function createEngine(parts: EngineParts) {
     purchases: createPurchases({handler, pack: id => queries.catalogue.pack(id), once}),
     operations: createOperations({handler, drivers, once}),
     people: createPeople({handler, tokens, masterKey, randomBytes, once}),
-    /** Runs the processes whenever this node holds the lease, until `signal` ends it. */
-    act: (signal: AbortSignal): Promise<void> => {
+    /**
+     * Runs the processes whenever this node holds the lease, until `signal` ends it. A node whose to-do list has halted
+     * gives the lease up for good: it no longer knows what it does, and another, perhaps of a newer version, may.
+     */
+    act: (stopping: AbortSignal): Promise<void> => {
+      const signal = AbortSignal.any([stopping, blind.signal])
       const onError = (error: Error): void => log.warn('lease', error)
       const lease = {handler, clock, timers, ids, onError, nodeId: parts.nodeId, exclusive: parts.exclusive}
       return keepLease(lease, signal, async taken => {

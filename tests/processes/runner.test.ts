@@ -65,6 +65,22 @@ describe('the processes', () => {
     expect(world.effects.map(({effect}) => effect)).toEqual(['started', 'stopped'])
   })
 
+  test('are left to others by a node that met an event it cannot read: it no longer knows what it does', async () => {
+    world = await startWorld()
+    const node = await world.startEngine()
+    await grant(node.engine, 'ann', 600)
+    node.act()
+    await booked(node.engine, 'ann', at('09:00'))
+    await world.advanceTo(at('08:30'))
+    const id = '0e8b5d0c-6a1f-4c3e-9d57-2f6a1b7c9e10'
+    await world.store.append('customer-x', 'noStream', [{id, type: 'CustomerTeleported', data: {}, metadata: {}}])
+    await world.advanceUntil(() => node.engine.projections.halted().length > 0, 10_000)
+    await world.advanceTo(at('09:10'))
+    expect((await world.log()).at(-1)?.event.type).toBe('LeaseReleased')
+    expect(world.effects).toEqual([])
+    expect(node.complaints).toContainEqual(expect.stringContaining('CustomerTeleported'))
+  })
+
   test('stop at once, although the read models never catch up', async () => {
     world = await startWorld()
     const logGate = openGate()

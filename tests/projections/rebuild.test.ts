@@ -1,0 +1,125 @@
+import {rmSync} from 'node:fs'
+import {afterAll, beforeAll, describe, expect, test} from 'vitest'
+import {allProjections} from '../../projections/all.ts'
+import {allEventTypes} from '../../src/event-types.ts'
+import {modelsFile, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import {liveThrough, unruly} from './history.ts'
+import {copyModels, countOf, foldedRows, rowsOf, startFolding, type Rows} from './support.ts'
+
+let world: World
+let node: RunningEngine
+let live: Rows
+/** Copies of the files as a crash would have left them, taken at moments nobody chose. */
+const copies: string[] = []
+
+beforeAll(async () => {
+  world = await startWorld({machines: unruly, seed: 3})
+  const file = modelsFile(world, 'live')
+  node = await world.startEngine({readModels: file})
+  let batches = 0
+  node.engine.projections.onBatch(() => {
+    if (++batches % 60 !== 0 || copies.length >= 12) return
+    const copy = modelsFile(world, `copy-${copies.length}`)
+    copyModels(file, copy)
+    copies.push(copy)
+  })
+  node.act()
+  await liveThrough(world, node, 3, 160)
+  live = rowsOf(node.engine.projections.db)
+})
+afterAll(() => world.stop())
+
+describe('the history these tests stand on', () => {
+  test('holds nearly every kind of event and fills every table', async () => {
+    const seen = new Set<string>((await world.log()).map(({event}) => event.type))
+    const unseen = allEventTypes.flatMap(slice => Object.keys(slice)).filter(type => !seen.has(type))
+    // One node renews nothing and gives nothing back; nobody signs in by a link; no discount is set.
+    expect(unseen).toEqual(['DiscountSet', 'LeaseRenewed', 'LeaseReleased', 'SignInRedeemed'])
+    expect(Object.entries(live).filter(([, rows]) => rows.length === 0)).toEqual([])
+    expect(node.engine.projections.halted()).toEqual([])
+  })
+})
+
+describe('a rebuild', () => {
+  test('from the whole log equals the live rows, table by table, row by row', async () => {
+    expect(await foldedRows(world.store)).toEqual(live)
+    expect(await foldedRows(world.store, {file: modelsFile(world, 'fresh')})).toEqual(live)
+  })
+
+  test('of one read model, when its version changes, leaves the others as they were', async () => {
+    const file = modelsFile(world, 'versions')
+    await foldedRows(world.store, {file})
+    const applied = new Map<string, number>()
+    const counted = allProjections.map(projection => ({
+      ...projection,
+      version: projection.version + (projection.name === 'agenda' ? 1 : 0),
+      open(db: Parameters<typeof projection.open>[0]) {
+        const apply = projection.open(db)
+        return (stored: Parameters<typeof apply>[0]) => {
+          applied.set(projection.name, (applied.get(projection.name) ?? 0) + 1)
+          apply(stored)
+        }
+      },
+    }))
+    expect(await foldedRows(world.store, {file, projections: counted})).toEqual(live)
+    expect([...applied.keys()]).toEqual(['agenda'])
+    // And once only: the next start finds the new version in place.
+    applied.clear()
+    expect(await foldedRows(world.store, {file, projections: counted})).toEqual(live)
+    expect(applied.size).toBe(0)
+  })
+
+  test('follows when a read model was away for a while: it does not miss what was in between', async () => {
+    const file = modelsFile(world, 'away')
+    await foldedRows(world.store, {file})
+    const others = allProjections.filter(({name}) => name !== 'balances')
+    await foldedRows(world.store, {file, projections: others})
+    expect(await foldedRows(world.store, {file})).toEqual(live)
+  })
+})
+
+describe('the files left by a crash', () => {
+  test('hold rows and checkpoints that agree, whenever it comes', async () => {
+    expect(copies.length).toBeGreaterThan(8)
+    const sizes = new Set<number>()
+    for (const copy of copies) {
+      const {runner, halts} = startFolding(world.store, {file: copy})
+      sizes.add(countOf(rowsOf(runner.db)))
+      await runner.caughtUp
+      expect(rowsOf(runner.db)).toEqual(live)
+      expect(halts).toEqual([])
+      await runner.stop()
+    }
+    // They were taken on the way, not at the end.
+    expect(sizes.size).toBeGreaterThan(5)
+  })
+
+  test('are folded on with from where they were: nothing that was folded is folded again', async () => {
+    const copy = modelsFile(world, 'once')
+    const file = modelsFile(world, 'for-once')
+    await foldedRows(world.store, {file})
+    copyModels(file, copy)
+    let applied = 0
+    const counted = allProjections.map(projection => ({
+      ...projection,
+      open(db: Parameters<typeof projection.open>[0]) {
+        const apply = projection.open(db)
+        return (stored: Parameters<typeof apply>[0]) => {
+          applied++
+          apply(stored)
+        }
+      },
+    }))
+    expect(await foldedRows(world.store, {file: copy, projections: counted})).toEqual(live)
+    expect(applied).toBe(0)
+  })
+})
+
+describe('files that are lost', () => {
+  test.each(['', '-wal', '-shm'])('in part (%j) are folded anew or not needed', async suffix => {
+    const file = modelsFile(world, `lost${suffix}`)
+    await foldedRows(world.store, {file})
+    rmSync(file + suffix, {force: true})
+    expect(await foldedRows(world.store, {file})).toEqual(live)
+  })
+})
