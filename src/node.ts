@@ -86,6 +86,8 @@ export async function startNode(config: Config): Promise<Node> {
     logger,
   })
   mountSignIn(http.app, engine.people)
+  // Somebody who opens the bare address is shown where to go.
+  if (config.environment === 'development') http.app.get('/', (_request, reply) => reply.redirect('/graphql'))
   const url = await listen(http, config)
   const stopping = new AbortController()
   const prepared = prepare(config, store, engine, stopping.signal).then(() => {

@@ -21,6 +21,8 @@ export async function startBenchProgram(): Promise<BenchProgram> {
   const folder = mkdtempSync(join(tmpdir(), 'hourhand-bench-'))
   const environment = {...process.env, HOURHAND_DATA: folder, HOURHAND_PORT: '0', NODE_ENV: 'development'}
   const child = spawn(process.execPath, [main], {cwd: folder, env: environment, stdio: ['ignore', 'pipe', 'inherit']})
+  // Also when the benchmark itself fails.
+  process.once('exit', () => child.kill('SIGKILL'))
   const exited = new Promise<void>(resolve => child.once('exit', () => resolve()))
   const {url, signIn} = await bannerOf(child.stdout)
 

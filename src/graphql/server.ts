@@ -29,6 +29,8 @@ export function mountGraphql(app: FastifyInstance, parts: GraphqlParts): {close(
     maskedErrors: false,
     logging: false,
     graphiql: parts.development ? {title: 'Hourhand', defaultQuery: '{ services { id name } }'} : false,
+    // From a package rather than from a public host; loaded when a browser first asks for it.
+    renderGraphiQL: async options => (await import('@graphql-yoga/render-graphiql')).renderGraphiQL(options),
     landingPage: false,
     // Pages of other origins have no business here; without a grant their browsers stop them.
     cors: false,
@@ -113,10 +115,10 @@ async function sendResponse(response: Response, reply: FastifyReply): Promise<Fa
   return reply.send(Readable.from(body as AsyncIterable<Uint8Array>, {objectMode: false}))
 }
 
-/** GraphiQL, in development only, is fetched from a public host and starts from an inline script. */
+/** GraphiQL, in development only, is one page with everything in it. */
 const graphiqlPolicy =
-  "default-src 'self'; script-src 'unsafe-inline' https://unpkg.com; style-src 'unsafe-inline' https://unpkg.com; " +
-  "img-src data: https:; font-src data: https:; worker-src blob:; frame-ancestors 'none'"
+  "default-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; " +
+  "worker-src blob:; frame-ancestors 'none'"
 
 /** Documents are small and few in earnest; neither a flood of them nor a large one may stay. */
 function boundedCache<Value>(): {get(key: string): Value | undefined; set(key: string, value: Value): void} {
