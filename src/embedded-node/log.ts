@@ -24,6 +24,7 @@ export interface Log {
   lastPosition: number
   /** About as much as was written to the write-ahead log since it was last emptied. */
   bytesSinceCheckpoint: number
+  lastCommitMs: number
 }
 
 const CACHED_STREAMS = 50_000
@@ -39,6 +40,7 @@ export function loadLog(db: DatabaseSync, nowMs: () => number): Log {
     nowMs,
     lastPosition: firstRow<[number | null]>(sql.lastPosition)?.[0] ?? 0,
     bytesSinceCheckpoint: 0,
+    lastCommitMs: 0,
   }
   rememberRecent(log)
   return log

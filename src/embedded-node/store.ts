@@ -3,14 +3,15 @@
  * transaction; when `commit` returns, the group is on the disk (WAL, synchronous=FULL: COMMIT returns after the fsync).
  */
 import {randomBytes} from 'node:crypto'
-import {closeSync, fsyncSync, mkdirSync, openSync} from 'node:fs'
+import {mkdirSync, statSync} from 'node:fs'
 import {join} from 'node:path'
-import {DatabaseSync} from 'node:sqlite'
+import type {DatabaseSync} from 'node:sqlite'
 
-import {DataFolderInUse, type FolderLock, isBusy, lockFolder} from './folder-lock.ts'
+import {type FolderLock, lockFolder} from './folder-lock.ts'
 import {loadLog, type Log, stateOf, type StreamState} from './log.ts'
+import {copyLog, LOG_FILE, openLogFile, type Storage, syncPath} from './log-file.ts'
 import type {StoredEvent, Write} from './records.ts'
-import {type EventRow, eventOfRow, schema, SCHEMA_VERSION} from './schema.ts'
+import {type EventRow, eventOfRow, SCHEMA_VERSION} from './schema.ts'
 import {commit, type Committed} from './write-transaction.ts'
 
 export interface Store {
@@ -30,28 +31,41 @@ export interface Store {
   lastPosition(): number
   /** Moves what the write-ahead log holds into the main file when it has grown enough; costs milliseconds. */
   checkpointIfDue(): void
+  /** How long the last COMMIT took: writing and syncing, nothing else. */
+  lastCommitMs(): number
+  sizes(): {readonly logBytes: number; readonly writeAheadBytes: number}
+  /** Copies the log into a file while writes go on; resolves with all in it that was acknowledged before the call. */
+  backUp(file: string, progress: (donePages: number, totalPages: number) => void): Promise<void>
   close(): void
 }
 
-const FILE_NAME = 'events.sqlite'
+export interface StoreOptions {
+  /** Bounds the file, in pages of 4 KiB: the way to see a full disk without filling one. */
+  readonly pagesMax?: number | undefined
+  /** Default `durable`. */
+  readonly storage?: Storage | undefined
+}
+
 const CHECKPOINT_EVERY_BYTES = 16 * 1024 * 1024
-const PAGE_BYTES = 4 * 1024 * 1024
+/** A thousand subscriptions may each hold a page of it that their reader has not taken yet. */
+const PAGE_BYTES = 512 * 1024
 
 /**
  * Opens or creates the store of a folder and takes the folder's lock, which the operating system releases when the
  * process ends, however it ends.
- * @param pagesMax bounds the file, in pages of 4 KiB: the way to see a full disk without filling one
- * @throws DataFolderInUse when another process has it
+ * @throws DataFolderInUse when another process has it; LogDamaged
  */
-export function openStore(dataDir: string, nowMs: () => number, pagesMax?: number): Store {
+export function openStore(dataDir: string, nowMs: () => number, options: StoreOptions = {}): Store {
+  const {pagesMax, storage = 'durable'} = options
   mkdirSync(dataDir, {recursive: true})
   const lock = lockFolder(dataDir)
+  const path = join(dataDir, LOG_FILE)
   let db: DatabaseSync | null = null
   try {
-    db = openDatabase(join(dataDir, FILE_NAME))
-    syncFolder(dataDir)
+    db = openLogFile(path, storage)
+    syncPath(dataDir)
     if (pagesMax !== undefined) db.exec(`PRAGMA max_page_count = ${pagesMax}`)
-    const store = storeOver(loadLog(db, nowMs), lock)
+    const store = storeOver(loadLog(db, nowMs), lock, path)
     if (store.lastPosition() === 0) store.commit([firstWrite()])
     return store
   } catch (error) {
@@ -61,36 +75,6 @@ export function openStore(dataDir: string, nowMs: () => number, pagesMax?: numbe
   }
 }
 
-function openDatabase(path: string): DatabaseSync {
-  const db = new DatabaseSync(path, {enableForeignKeyConstraints: false})
-  try {
-    // Nobody else opens the file, so that the index of the write-ahead log can live in memory.
-    db.exec('PRAGMA locking_mode = EXCLUSIVE')
-    db.exec('PRAGMA journal_mode = WAL')
-    db.exec('PRAGMA synchronous = FULL')
-    // Checkpoints are run by hand: after the answers went out, and with their errors seen.
-    db.exec('PRAGMA wal_autocheckpoint = 0')
-    db.exec('PRAGMA cache_size = -65536')
-    db.exec('BEGIN EXCLUSIVE')
-    const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'])
-    if (version === 0) db.exec(schema)
-    else if (version !== SCHEMA_VERSION) throw new Error(`${path} has schema version ${version}, not ${SCHEMA_VERSION}`)
-    db.exec('COMMIT')
-    return db
-  } catch (error) {
-    db.close()
-    if (isBusy(error)) throw new DataFolderInUse(`another process has ${path} open`)
-    throw error
-  }
-}
-
-/** The names of the files must survive a power cut as surely as their contents. */
-function syncFolder(dataDir: string): void {
-  const folder = openSync(dataDir, 'r')
-  fsyncSync(folder)
-  closeSync(folder)
-}
-
 /** A fresh log is never empty, as a real node's is not: clients may ask for the last event of $all. */
 function firstWrite(): Write {
   const data = Buffer.from(JSON.stringify({schemaVersion: SCHEMA_VERSION}))
@@ -98,7 +82,7 @@ function firstWrite(): Write {
   return {kind: 'append', stream: '$node', expected: 'noStream', events: [event]}
 }
 
-function storeOver(log: Log, lock: FolderLock): Store {
+function storeOver(log: Log, lock: FolderLock, path: string): Store {
   const {db, sql} = log
   return {
     commit: writes => commit(log, writes),
@@ -119,12 +103,17 @@ function storeOver(log: Log, lock: FolderLock): Store {
       log.bytesSinceCheckpoint = 0
       db.exec('PRAGMA wal_checkpoint(PASSIVE)')
     },
+    lastCommitMs: () => log.lastCommitMs,
+    sizes: () => ({logBytes: bytesOf(path), writeAheadBytes: bytesOf(`${path}-wal`)}),
+    backUp: (file, progress) => copyLog(db, file, progress),
     close() {
       db.close()
       lock.close()
     },
   }
 }
+
+const bytesOf = (path: string): number => statSync(path, {throwIfNoEntry: false})?.size ?? 0
 
 /** At least one event if there is one; fewer than asked for when they are large, so that a page of them fits in memory. */
 function takeEvents(rows: Iterable<unknown>): readonly StoredEvent[] {

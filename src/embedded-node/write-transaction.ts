@@ -35,7 +35,9 @@ export function commit(log: Log, writes: readonly Write[]): Committed {
     log.db.exec('BEGIN')
     const createdMs = log.nowMs()
     const outcomes = writes.map(write => applyWrite(log, write, createdMs, events))
+    const begunMs = performance.now()
     log.db.exec('COMMIT')
+    log.lastCommitMs = performance.now() - begunMs
     return {outcomes, events}
   } catch (error) {
     if (log.db.isTransaction) log.db.exec('ROLLBACK')

@@ -39,7 +39,7 @@ function writeGroup(store: Store, writes: readonly AppendWrite[]): readonly Writ
 }
 
 test('a full disk refuses the whole group, keeps what was there, and takes writes again when there is room', () => {
-  let store = openStore(dataDir, () => 0, 100)
+  let store = openStore(dataDir, () => 0, {pagesMax: 100})
   let stored = 0
   while (writeGroup(store, [largeWrite('s', 20_000)])[0]?.type === 'done') stored++
   expect(stored).toBeGreaterThan(5)
