@@ -28,7 +28,7 @@ export const agenda: Projection = {
       reason TEXT,
       used_minutes INTEGER,
       lost_minutes INTEGER
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX bookings_by_user ON bookings (user_id, starts_at, booking_id);
     CREATE INDEX bookings_by_start ON bookings (starts_at, booking_id);
     CREATE INDEX bookings_by_machine ON bookings (machine_id, starts_at);

@@ -25,7 +25,7 @@ export const availability: Projection = {
       end_ms INTEGER NOT NULL,
       warm_up_ms INTEGER NOT NULL,
       turnaround_ms INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX allocations_by_pool ON allocations (pool_id, start_ms);
   `,
   open(db) {

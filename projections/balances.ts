@@ -32,7 +32,7 @@ export const balances: Projection = {
       available_after INTEGER NOT NULL,
       held_after INTEGER NOT NULL,
       PRIMARY KEY (user_id, revision)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
   `,
   open(db) {
     const grant = db.prepare(`

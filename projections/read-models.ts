@@ -1,7 +1,7 @@
-import {readFileSync, rmSync} from 'node:fs'
-import {DatabaseSync} from 'node:sqlite'
+import type {DatabaseSync} from 'node:sqlite'
 import type {Position} from '../src/event-store/port.ts'
 import type {StoredEvent} from '../src/kernel/messages.ts'
+import {closeModelsFile, openModelsFile} from './models-file.ts'
 import type {DomainEvent, Projection} from './projection.ts'
 
 /** The file of read models and their checkpoints. Disposable: whatever is wrong with it, it is folded anew. */
@@ -34,7 +34,7 @@ export function openReadModels(
   projections: readonly Projection[],
   onHalted: (name: string, error: Error) => void,
 ): ReadModels {
-  const {db, live} = openOrDiscard(file, projections)
+  const {db, prepared: live} = openModelsFile(file, opened => prepareAll(opened, projections))
   const statements = {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
@@ -134,112 +134,15 @@ export function openReadModels(
     haltAll(error) {
       for (const model of live) if (model.halted === null) halt(model, error)
     },
-    close() {
-      if (file === ':memory:') return db.close()
-      try {
-        markClean(db)
-      } catch {
-        // It cannot be left as something to believe in.
-        db.close()
-        return discardReadModels(file)
-      }
-      db.close()
-    },
+    close: () => closeModelsFile(file, db),
   }
 }
 
-/** Throws the rows of all read models away; the next start folds them anew. */
-export function discardReadModels(file: string): void {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, {force: true})
-}
-
-interface Opened {
-  readonly db: DatabaseSync
-  readonly live: Live[]
-}
-
-/** Whatever is wrong with the file, everything in it follows from the log. */
-function openOrDiscard(file: string, projections: readonly Projection[]): Opened {
-  try {
-    return open(file, projections)
-  } catch (error) {
-    if (file === ':memory:') throw error
-    discardReadModels(file)
-    return open(file, projections)
-  }
-}
-
-function open(file: string, projections: readonly Projection[]): Opened {
-  const db = openChecked(file)
-  try {
-    // The checkpoint of a read model that is no more must not grow: were it to come back, it would miss what was between.
-    const names = JSON.stringify(projections.map(({name}) => name))
-    db.prepare('DELETE FROM checkpoints WHERE name NOT IN (SELECT value FROM json_each(?))').run(names)
-    return {db, live: projections.map(projection => prepare(db, projection))}
-  } catch (error) {
-    db.close()
-    throw error
-  }
-}
-
-function openChecked(file: string): DatabaseSync {
-  const db = new DatabaseSync(file)
-  try {
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;')
-    const check = db.prepare('PRAGMA quick_check(1)').get()
-    if (check?.['quick_check'] !== 'ok') throw new Error('the read models are damaged')
-    db.exec(tables)
-    if (file !== ':memory:') markInUse(db)
-    // Nothing waits for the disk from here on: what a dead process wrote, the kernel still has. Pages stay in memory
-    // and move from the log to the file in larger lots than SQLite's small defaults.
-    db.exec('PRAGMA synchronous = OFF; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8000;')
-    return db
-  } catch (error) {
-    db.close()
-    throw error
-  }
-}
-
-const tables = `
-  CREATE TABLE IF NOT EXISTS checkpoints (
-    name TEXT PRIMARY KEY,
-    version INTEGER NOT NULL,
-    commit_position INTEGER NOT NULL,
-    prepare_position INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS usage (
-    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    boot_id TEXT NOT NULL,
-    is_clean INTEGER NOT NULL
-  ) STRICT;
-`
-
-/**
- * Writes without fsync survive the end of the process but not that of the machine, and half of them on the disk could
- * look whole. So the file says under which boot of the machine it is being written: one that was left in use under
- * another boot is not believed.
- */
-function markInUse(db: DatabaseSync): void {
-  const bootId = currentBootId()
-  const left = db.prepare('SELECT boot_id, is_clean FROM usage').get()
-  if (left?.['is_clean'] === 0 && (bootId === null || left['boot_id'] !== bootId)) {
-    throw new Error('the machine stopped while the read models were written')
-  }
-  db.prepare('INSERT OR REPLACE INTO usage VALUES (1, ?, 0)').run(bootId ?? '')
-  db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-}
-
-function markClean(db: DatabaseSync): void {
-  db.exec('PRAGMA synchronous = FULL; PRAGMA wal_checkpoint(TRUNCATE); UPDATE usage SET is_clean = 1;')
-}
-
-/** Linux tells the boots of a machine apart; null elsewhere, where only a clean file is believed. */
-function currentBootId(): string | null {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return null
-  }
+function prepareAll(db: DatabaseSync, projections: readonly Projection[]): Live[] {
+  // The checkpoint of a read model that is no more must not grow: were it to come back, it would miss what was between.
+  const names = JSON.stringify(projections.map(({name}) => name))
+  db.prepare('DELETE FROM checkpoints WHERE name NOT IN (SELECT value FROM json_each(?))').run(names)
+  return projections.map(projection => prepare(db, projection))
 }
 
 function prepare(db: DatabaseSync, projection: Projection): Live {

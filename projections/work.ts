@@ -25,12 +25,12 @@ export const work: Projection = {
       over_at TEXT,
       used_minutes INTEGER,
       lost_minutes INTEGER
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX work_bookings_by_machine ON work_bookings (machine_id, starts_at);
     CREATE TABLE work_terms (
       booking_id TEXT PRIMARY KEY,
       terms TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE TABLE work_purchases (
       purchase_id TEXT PRIMARY KEY,
       user_id TEXT NOT NULL,

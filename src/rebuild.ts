@@ -1,6 +1,6 @@
 import {resolve, join} from 'node:path'
 import {allProjections} from '../projections/all.ts'
-import {discardReadModels} from '../projections/read-models.ts'
+import {discardReadModels} from '../projections/models-file.ts'
 import {startProjections} from '../projections/runner.ts'
 import type {Config} from './config.ts'
 import {createRegistry} from './event-store/registry.ts'

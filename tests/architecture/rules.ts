@@ -74,9 +74,9 @@ export const zones: readonly Zone[] = [
   },
   {
     name: 'machinery of projections',
-    files: /^projections\/(runner|read-models|pace)\.ts$/,
+    files: /^projections\/(runner|read-models|models-file|pace)\.ts$/,
     may: [kernel, facts, storePorts],
-    packages: /^node:(sqlite|fs|fs\/promises|path)$/,
+    packages: /^node:(sqlite|crypto|fs|fs\/promises|path)$/,
   },
   {name: 'projection', files: projections, may: [kernel, facts], packages: /^node:sqlite$/},
   {

@@ -8,6 +8,7 @@ interface Rig {
   readonly hand: HandClock
   readonly errors: [key: string, message: string][]
   touch(key: string): void
+  plan(key: string, at: Instant): void
   /** Lets everything run that can, the clock standing. */
   rest(): Promise<void>
   /** Moves the clock in steps, resting at each moment somebody wakes. */
@@ -33,6 +34,7 @@ function rig(perform: Perform, more: {parallelMax?: number; random?: () => numbe
     hand,
     errors,
     touch: key => scheduler.touch(key),
+    plan: (key, at) => scheduler.plan(key, at),
     rest,
     async advance(ms) {
       const target = hand.elapsedMs() + ms
@@ -104,6 +106,44 @@ describe('the scheduler', () => {
       ['late', 7_000],
       ['later', 7_001],
     ])
+    await scheduler.stop()
+  })
+
+  test('looks first at the time planned, whatever was planned before, and sooner when something happens', async () => {
+    const seen: [string, number][] = []
+    const scheduler = rig(async key => {
+      seen.push([key, scheduler.hand.elapsedMs()])
+      return null
+    })
+    const after = (ms: number): Instant => plusMs(scheduler.hand.clock.now(), ms)
+    scheduler.plan('a', after(5_000))
+    scheduler.plan('a', after(9_000))
+    scheduler.plan('b', after(9_000))
+    scheduler.plan('b', after(5_000))
+    scheduler.plan('c', after(60_000))
+    scheduler.plan('now', after(0))
+    await scheduler.advance(10_000)
+    scheduler.touch('c')
+    await scheduler.advance(100_000)
+    expect(seen).toEqual([
+      ['now', 0],
+      ['b', 5_000],
+      ['a', 9_000],
+      ['c', 10_000],
+    ])
+    await scheduler.stop()
+  })
+
+  test('looks again after the look under way when a time was planned meanwhile: it says itself when to come back', async () => {
+    const work = heldWork()
+    const scheduler = rig(work.perform)
+    scheduler.touch('a')
+    await scheduler.rest()
+    scheduler.plan('a', plusMs(scheduler.hand.clock.now(), 60_000))
+    work.finish('a')
+    await scheduler.rest()
+    expect(work.begun).toEqual(['a', 'a'])
+    work.finish('a')
     await scheduler.stop()
   })
 

@@ -59,7 +59,7 @@ export function rowsOf(db: DatabaseSync, projections: readonly Projection[] = al
 
 /** What a crash at this moment would leave behind: the files as they are, without a word to whoever writes them. */
 export function copyModels(from: string, to: string): void {
-  for (const suffix of ['', '-wal']) if (existsSync(from + suffix)) copyFileSync(from + suffix, to + suffix)
+  for (const suffix of ['', '-wal', '.sha256']) if (existsSync(from + suffix)) copyFileSync(from + suffix, to + suffix)
 }
 
 export const countOf = (rows: Rows): number => Object.values(rows).reduce((sum, table) => sum + table.length, 0)
