@@ -17,19 +17,45 @@ export interface BurstWriter {
 const PENDING_MESSAGES_MAX = 256
 const PENDING_BYTES_MAX = 256 * 1024
 
+/** Of all calls together: with very many slow readers each gets less, down to one message. */
+const ALL_PENDING_BYTES_MAX = 64 * 1024 * 1024
+
+const all = {messages: 0, bytes: 0}
+
+/** What is on its way through all burst writers of this thread. */
+export const pendingOfAll = (): {readonly messages: number; readonly bytes: number} => ({...all})
+
 /** Nothing else may write to the stream. `end()` of the stream comes after all that was written here. */
 export function burstWriter(stream: Writable): BurstWriter {
   let messages = 0
   let bytesPending = 0
   let waiting: (() => void) | null = null
-  const isFull = (): boolean => messages >= PENDING_MESSAGES_MAX || bytesPending >= PENDING_BYTES_MAX
+  let isGone = false
+  const isFull = (): boolean =>
+    messages >= PENDING_MESSAGES_MAX ||
+    bytesPending >= PENDING_BYTES_MAX ||
+    (all.bytes >= ALL_PENDING_BYTES_MAX && messages > 0)
+  const count = (signedMessages: number, signedBytes: number): void => {
+    messages += signedMessages
+    bytesPending += signedBytes
+    all.messages += signedMessages
+    all.bytes += signedBytes
+  }
+  // What a call that ends leaves unsent is never reported back.
+  const forget = (): void => {
+    if (isGone) return
+    isGone = true
+    count(-messages, -bytesPending)
+  }
+  stream.once('close', forget)
+  stream.once('cancelled', forget)
   return {
     write(bytes) {
-      messages++
-      bytesPending += bytes.length
+      if (isGone) return
+      count(1, bytes.length)
       stream._write(bytes, 'utf8', () => {
-        messages--
-        bytesPending -= bytes.length
+        if (isGone) return
+        count(-1, -bytes.length)
         if (waiting === null || isFull()) return
         const resume = waiting
         waiting = null

@@ -6,23 +6,41 @@ import {resolve as resolvePath} from 'node:path'
 import {Worker} from 'node:worker_threads'
 
 import {DataFolderInUse} from './folder-lock.ts'
+import {isLoopback, type Security} from './security.ts'
+import type {Limits} from './server.ts'
+import type {Storage} from './log-file.ts'
 import type {WorkerReport, WorkerSettings} from './worker.ts'
 
 export {DataFolderInUse}
+export type {Security}
 
 export interface EmbeddedNodeOptions {
   /** Created when missing; one node at a time works in it. */
   readonly dataDir: string
   /** Absent: a free one. */
   readonly port?: number
-  /** The node has neither accounts nor TLS and therefore never listens elsewhere. */
-  readonly host: '127.0.0.1'
+  /** Loopback only, unless there is `security`. */
+  readonly host: string
+  /** The name that clients looking for a cluster are sent to; default `host`. */
+  readonly advertisedHost?: string | undefined
+  /** TLS and an account that every call must name. */
+  readonly security?: Security | undefined
+  /** Of the HTTP side door on loopback, `/health` and `/stats`; absent: a free one. */
+  readonly controlPort?: number | undefined
+  /** Default 1,024 connections and 4,096 reads and subscriptions at a time. */
+  readonly limits?: Limits | undefined
+  /** Default `durable`; anything else is for measurements. */
+  readonly storage?: Storage | undefined
+  /** Told what an operator wants to know, a line each. */
+  readonly onNotice?: (text: string) => void
 }
 
 export interface EmbeddedNode {
   /** For `connectEventStore`, e.g. `esdb://127.0.0.1:2113?tls=false`. */
   readonly connectionString: string
   readonly port: number
+  /** Of the side door: `/health` and `/stats`, JSON over HTTP. Without a slash at its end. */
+  readonly controlUrl: string
   /** Resolves with the cause if the disk fails or the thread dies; the node has stopped then. Else stays pending. */
   readonly failed: Promise<Error>
   /** Answers what is in flight, closes the files and releases the folder. Resolves within 5 s. */
@@ -32,9 +50,12 @@ export interface EmbeddedNode {
 const CLOSE_MS_MAX = 5000
 
 /** @throws DataFolderInUse when another process has the folder; Error when the folder or the port cannot be used */
-export async function startEmbeddedNode({dataDir, port, host}: EmbeddedNodeOptions): Promise<EmbeddedNode> {
-  if (host !== '127.0.0.1') throw new Error('the embedded node serves the loopback interface only')
-  const settings: WorkerSettings = {dataDir: resolvePath(dataDir), host, port: port ?? 0}
+export async function startEmbeddedNode(options: EmbeddedNodeOptions): Promise<EmbeddedNode> {
+  const {dataDir, port, host, security, onNotice, ...rest} = options
+  if (!isLoopback(host) && security === undefined) {
+    throw new Error('the embedded node serves the loopback interface only, unless it has TLS and an account')
+  }
+  const settings: WorkerSettings = {...rest, security, dataDir: resolvePath(dataDir), host, port: port ?? 0}
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     name: 'embedded-node',
     workerData: settings,
@@ -45,9 +66,10 @@ export async function startEmbeddedNode({dataDir, port, host}: EmbeddedNodeOptio
     worker.once('exit', code => resolve(new Error(`the embedded node's thread ended with code ${code}`)))
   })
   const broken = Promise.withResolvers<Error>()
-  const ready = Promise.withResolvers<number>()
+  const ready = Promise.withResolvers<Extract<WorkerReport, {type: 'ready'}>>()
   worker.on('message', (report: WorkerReport) => {
-    if (report.type === 'ready') return ready.resolve(report.port)
+    if (report.type === 'ready') return ready.resolve(report)
+    if (report.type === 'notice') return onNotice?.(report.message)
     if (report.type === 'folderInUse') return ready.reject(new DataFolderInUse(report.message))
     if (report.type === 'startFailed') return ready.reject(new Error(report.message))
     // Without a neat end: what the failed disk holds must be found out by the next start, from the log.
@@ -64,8 +86,9 @@ export async function startEmbeddedNode({dataDir, port, host}: EmbeddedNodeOptio
   void broken.promise.then(fail)
   void exited.then(fail)
   return {
-    connectionString: `esdb://${host}:${bound}?tls=false`,
-    port: bound,
+    connectionString: `esdb://${host}:${bound.port}${security === undefined ? '?tls=false' : ''}`,
+    port: bound.port,
+    controlUrl: bound.controlUrl,
     failed: failed.promise,
     async close() {
       isClosing = true

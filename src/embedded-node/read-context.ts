@@ -1,6 +1,7 @@
 /** What reads and subscriptions share. */
 import type {ServiceError} from '@grpc/grpc-js'
 
+import {BadMessage} from './protobuf.ts'
 import {isLink, resolveLink} from './reader.ts'
 import type {ReadRequest} from './read-request.ts'
 import type {StoredEvent} from './records.ts'
@@ -14,8 +15,33 @@ export interface ReadContext {
   readonly nowMs: () => number
   /** Calls that are open, to be ended by a shutdown. */
   readonly openReads: Set<(error: ServiceError) => void>
+  /** More at once are refused. */
+  readonly readsMax: number
+  readonly load: ReadLoad
   /** Told of errors of the disk, which end the node. */
   readonly broken: (error: Error) => void
+  /**
+   * Runs work that nobody waits for. An error that is not the request's fault is one of the disk, which ends the node.
+   * @throws BadMessage
+   */
+  readonly guard: (work: () => void) => void
+}
+
+export function guardedBy(broken: (error: Error) => void): ReadContext['guard'] {
+  return work => {
+    try {
+      work()
+    } catch (error) {
+      if (error instanceof BadMessage) throw error
+      broken(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}
+
+/** Counted for `/stats`. */
+export interface ReadLoad {
+  subscriptions: number
+  refused: number
 }
 
 export function encodeForRead(context: ReadContext, request: ReadRequest, event: StoredEvent): Buffer {

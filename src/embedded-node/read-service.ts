@@ -15,6 +15,12 @@ import {encodeStreamNotFound} from './read-messages.ts'
 
 export function serveRead(context: ReadContext, call: ServerWritableStream<ReadReq, Buffer>): void {
   if (!allow(call, error => call.emit('error', error))) return
+  if (context.openReads.size >= context.readsMax) {
+    context.load.refused++
+    const text = `Too many reads and subscriptions: this node serves ${context.readsMax} at a time`
+    call.emit('error', grpcError(status.RESOURCE_EXHAUSTED, text))
+    return
+  }
   const outlet = openOutlet(call, context.openReads)
   read(context, call.request, outlet).then(
     () => outlet.finish(),
@@ -28,6 +34,16 @@ export function serveRead(context: ReadContext, call: ServerWritableStream<ReadR
 
 async function read(context: ReadContext, message: ReadReq, outlet: Outlet): Promise<void> {
   const request = parseReadRequest(message)
+  if (!request.isSubscription) return readOrSubscribe(context, request, outlet)
+  context.load.subscriptions++
+  try {
+    await readOrSubscribe(context, request, outlet)
+  } finally {
+    context.load.subscriptions--
+  }
+}
+
+async function readOrSubscribe(context: ReadContext, request: ReadRequest, outlet: Outlet): Promise<void> {
   const {stream} = request
   if (stream === null)
     return request.isSubscription ? subscribeToAll(context, request, outlet) : readAll(context, request, outlet)

@@ -1,31 +1,60 @@
 /** The node itself: the store, the gRPC services over it, and its end. Runs in a thread of its own (worker.ts). */
+import {PersistentSubscriptionsService} from '@eventstore/db-client/generated/persistent_grpc_pb.js'
 import {StreamsService} from '@eventstore/db-client/generated/streams_grpc_pb.js'
 import type {ReadReq} from '@eventstore/db-client/generated/streams_pb.js'
-import {Server, ServerCredentials, type ServerWritableStream, type ServiceError, status} from '@grpc/grpc-js'
+import {Server, type ServerWritableStream, type ServiceError, status} from '@grpc/grpc-js'
 
 import {writeCalls} from './append-service.ts'
-import {addGossip, addServerFeatures} from './features.ts'
+import {pendingOfAll} from './burst-writer.ts'
+import {type Connections, limitConnections} from './connections.ts'
+import {type Control, openControl} from './control.ts'
+import {addGossip, addServerFeatures, SERVER_VERSION} from './features.ts'
 import {groupCommit} from './group-commit.ts'
 import {grpcError} from './grpc-errors.ts'
+import {openHub} from './persistent/hub.ts'
+import {addPersistentSubscriptions} from './persistent/service.ts'
+import type {Storage} from './log-file.ts'
+import {createMeter, type Meter} from './meter.ts'
+import {guardedBy, type ReadLoad} from './read-context.ts'
 import {serveRead} from './read-service.ts'
-import {openStore} from './store.ts'
+import {requireAccount, type Security, serverCredentials} from './security.ts'
+import {openStore, type Store} from './store.ts'
 import {createTail} from './tail.ts'
 
 export interface RunningServer {
   readonly port: number
+  /** The side door of control.ts. */
+  readonly controlUrl: string
   /** Answers what is in flight as a stopping EventStoreDB does, and releases the folder. */
   stop(): Promise<void>
 }
 
 export interface ServerSettings {
   readonly dataDir: string
-  /** Loopback only: there are no accounts and no TLS. */
+  /** Loopback unless there is `security`. */
   readonly host: string
+  /** The name that clients looking for a cluster are sent to; default `host`. */
+  readonly advertisedHost?: string | undefined
   /** 0 takes a free port. */
   readonly port: number
+  /** Of `/health` and `/stats`; default a free one. */
+  readonly controlPort?: number | undefined
+  readonly security?: Security | undefined
+  readonly limits?: Limits | undefined
+  readonly storage?: Storage | undefined
+  /** Told what an operator wants to know. */
+  readonly notice?: (text: string) => void
   /** Called once when the disk failed; nothing more is acknowledged from then on. */
   readonly broken: (error: Error) => void
 }
+
+export interface Limits {
+  readonly connectionsMax: number
+  /** Reads and subscriptions at a time. */
+  readonly readsMax: number
+}
+
+const LIMITS_DEFAULT: Limits = {connectionsMax: 1024, readsMax: 4096}
 
 /** The client sends up to 3 MiB in one message; one event of 1 MiB may come with as much around it. */
 const MESSAGE_BYTES_MAX = 8 * 1024 * 1024
@@ -54,36 +83,57 @@ function allowManyResets(server: Server): void {
 /** @throws DataFolderInUse, or what the system says when the folder or the port cannot be used */
 export async function startServer(settings: ServerSettings): Promise<RunningServer> {
   const nowMs = (): number => Date.now()
-  const store = openStore(settings.dataDir, nowMs)
+  const {notice = () => undefined, limits = LIMITS_DEFAULT, security, broken} = settings
+  const meter = createMeter(() => performance.now())
+  const store = metered(openStore(settings.dataDir, nowMs, {storage: settings.storage}), meter)
   const tail = createTail(store)
   const openReads = new Set<(error: ServiceError) => void>()
   const openAppends = new Set<(error: ServiceError) => void>()
-  const commits = groupCommit(store, {nowMs, committed: tail.committed, broken: settings.broken})
+  const commits = groupCommit(store, {nowMs, committed: tail.committed, broken})
+  const load: ReadLoad = {subscriptions: 0, refused: 0}
   const server = new Server({
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': -1,
+    ...(security === undefined ? {} : {interceptors: [requireAccount(security)]}),
   })
   allowManyResets(server)
+  const context = {store, tail, nowMs, openReads, readsMax: limits.readsMax, load, broken, guard: guardedBy(broken)}
+  const hub = openHub(context, commits)
   server.addService(streamsService, {
     ...writeCalls(commits, openAppends),
-    read: (call: ServerWritableStream<ReadReq, Buffer>) =>
-      serveRead({store, tail, nowMs, openReads, broken: settings.broken}, call),
+    read: (call: ServerWritableStream<ReadReq, Buffer>) => serveRead(context, call),
   })
+  addPersistentSubscriptions(server, context, hub)
   let port = 0
-  addServerFeatures(server, [StreamsService])
-  addGossip(server, settings.host, () => port, nowMs)
+  addServerFeatures(server, [StreamsService, PersistentSubscriptionsService])
+  addGossip(server, settings.advertisedHost ?? settings.host, () => port, nowMs)
+  let control: Control
   try {
     port = await bind(server, settings)
+    const connections = limitConnections(server, limits.connectionsMax)
+    const {dataDir, controlPort = 0} = settings
+    control = await openControl({
+      dataDir,
+      port: controlPort,
+      stats: statsOf({store, meter, connections, openReads, load, limits}),
+      backUp: (file, progress) => store.backUp(file, progress),
+      notice,
+    })
   } catch (error) {
+    server.forceShutdown()
+    hub.close()
     store.close()
     throw error
   }
   return {
     port,
+    controlUrl: control.url,
     async stop() {
+      await control.close()
       commits.flush()
       for (const end of openAppends) end(grpcError(status.UNAVAILABLE, 'Server is shutting down'))
       for (const end of openReads) end(grpcError(status.CANCELLED, 'Server is shutting down'))
+      hub.close()
       await shutDown(server)
       commits.flush()
       store.close()
@@ -91,9 +141,48 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   }
 }
 
-function bind(server: Server, {host, port}: ServerSettings): Promise<number> {
+function metered(store: Store, meter: Meter): Store {
+  return {
+    ...store,
+    commit(writes) {
+      const committed = store.commit(writes)
+      meter.committed(writes.length, committed.events.length, store.lastCommitMs())
+      return committed
+    },
+  }
+}
+
+interface StatsParts {
+  readonly store: Store
+  readonly meter: Meter
+  readonly connections: Connections
+  readonly openReads: ReadonlySet<unknown>
+  readonly load: ReadLoad
+  readonly limits: Limits
+}
+
+/** What `/stats` answers. */
+function statsOf({store, meter, connections, openReads, load, limits}: StatsParts): () => Record<string, unknown> {
+  return () => ({
+    version: SERVER_VERSION,
+    uptimeSeconds: Math.floor(process.uptime()),
+    log: {lastPosition: store.lastPosition(), ...store.sizes()},
+    appends: meter.read(),
+    connections: {open: connections.open(), refused: connections.refused(), max: limits.connectionsMax},
+    reads: {
+      open: openReads.size,
+      subscriptions: load.subscriptions,
+      refused: load.refused,
+      max: limits.readsMax,
+      pending: pendingOfAll(),
+    },
+    memory: {rssBytes: process.memoryUsage.rss()},
+  })
+}
+
+function bind(server: Server, {host, port, security}: ServerSettings): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(`${host}:${port}`, serverCredentials(security), (error, bound) => {
       if (error === null) resolve(bound)
       else reject(error)
     })
