@@ -15,3 +15,10 @@ export function allow(call: {readonly metadata: Metadata}, refuse: (error: Servi
   refuse(grpcError(status.UNAUTHENTICATED, 'These credentials are not known here'))
   return false
 }
+
+/** The name of an allowed caller. */
+export function userOf(call: {readonly metadata: Metadata}): string {
+  const basic = /^Basic (.*)$/.exec(String(call.metadata.get('authorization')[0] ?? ''))?.[1]
+  if (basic === undefined) return 'anonymous'
+  return Buffer.from(basic, 'base64').toString('utf8').split(':', 1)[0] ?? 'anonymous'
+}

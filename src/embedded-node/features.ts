@@ -15,14 +15,18 @@ function namesOf(path: string): {readonly service: string; readonly method: stri
   return {service, method}
 }
 
-/** SupportedMethods {methods = 1 {method_name = 1, service_name = 2}, event_store_server_version = 2}. */
+/** Both kinds of persistent subscriptions are served; clients ask before they use either. */
+const featuresOf = (service: string): readonly string[] => (service.includes('persistent') ? ['stream', 'all'] : [])
+
+/** SupportedMethods {methods = 1 {method_name = 1, service_name = 2, features = 3}, event_store_server_version = 2}. */
 export function addServerFeatures(server: Server, services: readonly ServiceDefinition[]): void {
   const methods = services
     .flatMap(service => Object.values(service))
     .map(({path}) => namesOf(path))
-    .map(({service, method}) =>
-      field(1, Buffer.concat([field(1, Buffer.from(method)), field(2, Buffer.from(service))])),
-    )
+    .map(({service, method}) => {
+      const features = featuresOf(service).map(feature => field(3, Buffer.from(feature)))
+      return field(1, Buffer.concat([field(1, Buffer.from(method)), field(2, Buffer.from(service)), ...features]))
+    })
   const reply = Buffer.concat([...methods, field(2, Buffer.from(SERVER_VERSION))])
   server.addService(
     {getSupportedMethods: {...ServerFeaturesService.getSupportedMethods, responseSerialize: (bytes: Buffer) => bytes}},

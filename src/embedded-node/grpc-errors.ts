@@ -19,10 +19,12 @@ export function grpcError(
   trailers: Readonly<Record<string, string>> = {},
 ): ServiceError {
   const metadata = new Metadata()
-  // Trailers are ASCII: names of streams may be anything.
-  for (const [key, value] of Object.entries(trailers)) metadata.set(key, encodeURIComponent(value))
+  for (const [key, value] of Object.entries(trailers)) metadata.set(key, trailerText(value))
   return Object.assign(new Error(message), {code, details: message, metadata})
 }
+
+/** Trailers are ASCII without space around it: names of streams may be anything. */
+const trailerText = (value: string): string => (/^(?! )[ -~]*(?<! )$/.test(value) ? value : encodeURIComponent(value))
 
 export const streamDeletedError = (stream: string): ServiceError =>
   grpcError(status.FAILED_PRECONDITION, `Event stream '${encodeURIComponent(stream)}' is deleted.`, {
@@ -120,3 +122,29 @@ export function unaryErrorOf(stream: string, expected: Expected, outcome: NotDon
       return grpcError(status.INTERNAL, outcome.message)
   }
 }
+
+type PersistentFault = 'failed' | 'does-not-exist' | 'exists' | 'dropped' | 'maximum-subscribers-reached'
+
+/** Refusals about a group of a persistent subscription, with EventStoreDB's codes, words and trailers. */
+export function groupError(fault: PersistentFault, stream: string, group: string, reason = ''): ServiceError {
+  const of = `${encodeName(group)} on stream ${encodeName(stream)}`
+  const [code, message] = {
+    failed: [status.INTERNAL, `Subscription group ${of} failed: '${reason}'`],
+    'does-not-exist': [status.NOT_FOUND, `Subscription group ${of} does not exist.`],
+    exists: [status.ALREADY_EXISTS, `Subscription group ${of} exists.`],
+    dropped: [status.CANCELLED, `Subscription group ${of} was dropped.`],
+    'maximum-subscribers-reached': [
+      status.FAILED_PRECONDITION,
+      `Maximum subscriptions reached for subscription group ${of}.`,
+    ],
+  }[fault] as [status, string]
+  const exception = fault === 'maximum-subscribers-reached' ? fault : `persistent-subscription-${fault}`
+  return grpcError(code, message, {
+    exception,
+    'stream-name': stream,
+    'group-name': group,
+    ...(fault === 'failed' ? {reason} : {}),
+  })
+}
+
+const encodeName = (name: string): string => (/^[ -~]*$/.test(name) ? name : encodeURIComponent(name))

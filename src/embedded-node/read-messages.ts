@@ -80,14 +80,21 @@ function encodeRecordedEvent(event: StoredEvent, form: UuidForm, out: Buffer | n
 
 /**
  * Encodes a `ReadEvent`, the field `event` of ReadResp (number 1) and of the persistent subscriptions' ReadResp (1 too).
- * Source: streams.proto, ReadResp.ReadEvent {event = 1, link = 2, commit_position = 3}.
+ * Source: streams.proto, ReadResp.ReadEvent {event = 1, link = 2, commit_position = 3}; persistent.proto has
+ * {retry_count = 5} beside these.
  */
-export function encodeReadEvent(event: StoredEvent | null, link: StoredEvent | null, form: UuidForm): Buffer {
+export function encodeReadEvent(
+  event: StoredEvent | null,
+  link: StoredEvent | null,
+  form: UuidForm,
+  retryCount: number | null = null,
+): Buffer {
   const eventSize = event === null ? 0 : encodeRecordedEvent(event, form, null, 0)
   const linkSize = link === null ? 0 : encodeRecordedEvent(link, form, null, 0)
   const position = (link ?? event)?.position ?? 0
-  const size =
-    (event === null ? 0 : sized(eventSize)) + (link === null ? 0 : sized(linkSize)) + 1 + varintSize(position)
+  const retrySize = retryCount === null ? 0 : 1 + varintSize(retryCount)
+  const messages = (event === null ? 0 : sized(eventSize)) + (link === null ? 0 : sized(linkSize))
+  const size = messages + 1 + varintSize(position) + retrySize
   const out = Buffer.allocUnsafe(sized(size))
   out[0] = 0x0a
   let at = putVarint(out, 1, size)
@@ -100,7 +107,10 @@ export function encodeReadEvent(event: StoredEvent | null, link: StoredEvent | n
     at = encodeRecordedEvent(link, form, out, putVarint(out, at + 1, linkSize))
   }
   out[at] = 0x18
-  putVarint(out, at + 1, position)
+  at = putVarint(out, at + 1, position)
+  if (retryCount === null) return out
+  out[at] = 0x28
+  putVarint(out, at + 1, retryCount)
   return out
 }
 

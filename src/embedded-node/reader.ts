@@ -34,12 +34,13 @@ export function readStreamPage(
   direction: 'forwards' | 'backwards',
   revision: number,
   nowMs: number,
+  limit = PAGE_EVENTS,
 ): StreamPage {
   const state = store.state(stream)
   const first = firstVisible(state)
   const from = direction === 'forwards' ? Math.max(revision, first) : Math.min(revision, state.lastRevision)
   if (from < first || from > state.lastRevision) return {events: [], next: null}
-  const page = store.readStream(stream, direction, from, PAGE_EVENTS)
+  const page = store.readStream(stream, direction, from, limit)
   const last = page.at(-1)
   if (last === undefined) return {events: [], next: null}
   const {maxAgeSeconds} = state.rules

@@ -19,14 +19,14 @@ export function recentIds(): RecentIds {
   const places = twoGenerationCache<string, Place>(GENERATION_SIZE)
   return {
     add(id, place) {
-      places.set(keyOf(id), place)
+      places.set(keyOfId(id), place)
     },
-    find: id => places.get(keyOf(id)) ?? null,
+    find: id => places.get(keyOfId(id)) ?? null,
     clear: () => places.clear(),
   }
 }
 
 /** One character per byte: the shortest exact key. */
-function keyOf(id: Uint8Array): string {
+export function keyOfId(id: Uint8Array): string {
   return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString('latin1')
 }
