@@ -33,7 +33,8 @@ export const availability: Projection = {
       INSERT INTO offers (machine_id, pool_id, services, offered) VALUES (?, ?, ?, 1)
       ON CONFLICT (machine_id) DO UPDATE SET services = excluded.services, offered = 1`)
     const withdraw = db.prepare('UPDATE offers SET offered = 0 WHERE machine_id = ?')
-    const allocate = db.prepare('INSERT INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    // A calendar forgets what is long over: a booking that is finished late may be allocated a second time.
+    const allocate = db.prepare('INSERT OR REPLACE INTO allocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
     const shorten = db.prepare('UPDATE allocations SET end_ms = ? WHERE booking_id = ?')
     const free = db.prepare('DELETE FROM allocations WHERE booking_id = ? AND start_ms >= ?')
     // The new machine is taken from the moment it takes over, without a warm-up that lies in the past.

@@ -8,7 +8,7 @@ import type {Projection} from './projection.ts'
  */
 export const work: Projection = {
   name: 'work',
-  version: 2,
+  version: 3,
   tables: ['work_bookings', 'work_terms', 'work_purchases', 'work_machines'],
   ddl: `
     CREATE TABLE work_bookings (
@@ -19,6 +19,7 @@ export const work: Projection = {
       held_minutes INTEGER NOT NULL,
       stage TEXT NOT NULL DEFAULT 'held',
       machine_id TEXT,
+      moving INTEGER NOT NULL DEFAULT 0,
       slot_held INTEGER NOT NULL DEFAULT 0,
       down INTEGER NOT NULL DEFAULT 1,
       over_because TEXT,
@@ -73,7 +74,8 @@ function bookingWork(db: DatabaseSync): Apply {
   const allocate = db.prepare('UPDATE work_bookings SET slot_held = 1, machine_id = ? WHERE booking_id = ?')
   const advance = db.prepare('UPDATE work_bookings SET stage = ?, down = ? WHERE booking_id = ?')
   const setDown = db.prepare('UPDATE work_bookings SET down = ? WHERE booking_id = ?')
-  const move = db.prepare('UPDATE work_bookings SET machine_id = ? WHERE booking_id = ?')
+  const leave = db.prepare('UPDATE work_bookings SET moving = 1 WHERE booking_id = ?')
+  const move = db.prepare('UPDATE work_bookings SET machine_id = ?, moving = 0 WHERE booking_id = ?')
   // Once the interval is over, there is nothing left of the slot to give back.
   const conclude = db.prepare(`
     UPDATE work_bookings SET stage = 'over', over_because = ?1, over_at = ?2, used_minutes = ?3, lost_minutes = ?4,
@@ -111,6 +113,9 @@ function bookingWork(db: DatabaseSync): Apply {
         return
       case 'BookingResumed':
         setDown.run(0, event.data.bookingId)
+        return
+      case 'AllocationFailedOver':
+        leave.run(event.data.bookingId)
         return
       case 'BookingFailedOver':
         move.run(event.data.toMachineId, event.data.bookingId)
@@ -212,6 +217,8 @@ export interface BookingWorkRow {
   readonly heldMinutes: number
   readonly stage: 'held' | 'confirmed' | 'started' | 'over'
   readonly machineId: string | null
+  /** The calendar has given it another machine; the booking does not know yet. */
+  readonly moving: boolean
   readonly slotHeld: boolean
   readonly down: boolean
   readonly outcome: {
@@ -244,7 +251,7 @@ export interface MachineWorkRow {
 
 export interface WorkQueries {
   booking(bookingId: string): BookingWorkRow | null
-  /** Bookings on a machine that are confirmed or started, by start, at most `limit`. */
+  /** Bookings on a machine that are confirmed or started and stay there, by start, at most `limit`. */
   bookingsOn(machineId: string, limit: number): readonly BookingWorkRow[]
   bookingIds(): readonly string[]
   purchase(purchaseId: string): PurchaseWorkRow | null
@@ -256,7 +263,8 @@ export interface WorkQueries {
 export function workQueries(db: DatabaseSync): WorkQueries {
   const booking = db.prepare('SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE booking_id = ?')
   const bookingsOn = db.prepare(`
-    SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE machine_id = ? AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ?`)
+    SELECT * FROM work_bookings NATURAL JOIN work_terms
+    WHERE machine_id = ? AND moving = 0 AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ?`)
   const bookingIds = db.prepare('SELECT booking_id FROM work_bookings')
   const purchase = db.prepare('SELECT * FROM work_purchases WHERE purchase_id = ?')
   const paid = db.prepare('SELECT purchase_id FROM work_purchases WHERE paid = 1')
@@ -293,6 +301,7 @@ function toBooking(row: Row): BookingWorkRow {
     heldMinutes: Number(row['held_minutes']),
     stage: row['stage'] as BookingWorkRow['stage'],
     machineId: textOrNull(row['machine_id']),
+    moving: row['moving'] === 1,
     slotHeld: row['slot_held'] === 1,
     down: row['down'] === 1,
     outcome: row['over_because'] === null ? null : outcome,

@@ -9,6 +9,8 @@ export interface BookingWork {
   /** Minutes still set aside on the account. */
   readonly heldMinutes: number
   readonly stage: 'held' | 'confirmed' | 'started' | 'over'
+  /** The calendar has given it another machine; the booking does not know yet. */
+  readonly moving: boolean
   /** The calendar still keeps the machine for it. */
   readonly slotHeld: boolean
   /** The session is without a ready machine. */
@@ -49,6 +51,8 @@ export const orphanedAfterMs = 15_000
 /** A machine that fell out is worth replacing this long before it is needed; before that it may recover. */
 export const failOverLeadMs = 60 * 60_000
 const retryFailOverMs = 30_000
+/** The other machine is found already: whatever the old one is like now, calendar and booking must agree. */
+const finishMove: BookingStep = {do: 'failOver', mayFail: false}
 
 /** The one next step of a booking. Level-triggered: it follows from where things stand, not from what happened last. */
 export function nextBookingStep(work: BookingWork, machine: BookedMachine | null, now: Instant): BookingStep {
@@ -62,6 +66,7 @@ export function nextBookingStep(work: BookingWork, machine: BookedMachine | null
       const readySince = machine?.readySince ?? null
       // Nobody was there to see the session begin: it is caught up first, so that it ends as it was.
       if (now >= end) return readySince !== null && readySince < end ? {do: 'start', readySince} : {do: 'end'}
+      if (work.moving) return finishMove
       if (machine?.quarantined === true) return replaceMachine(work, now)
       if (now < worthReplacingFrom(work)) return {do: 'nothing', lookAgainAt: worthReplacingFrom(work)}
       if (now < start) return {do: 'nothing', lookAgainAt: start}
@@ -70,6 +75,7 @@ export function nextBookingStep(work: BookingWork, machine: BookedMachine | null
     }
     case 'started':
       if (now >= end) return {do: 'end'}
+      if (work.moving) return finishMove
       return followSession(work, machine, now)
     case 'over': {
       if (work.outcome === null) return {do: 'nothing', lookAgainAt: null}

@@ -4,6 +4,7 @@ import {accountStream} from '../../src/account/events.ts'
 import {calendar} from '../../src/calendar/decider.ts'
 import {calendarStream} from '../../src/calendar/events.ts'
 import {derivedCommandId, idOf} from '../../src/kernel/ids.ts'
+import {entriesOf, type PersistentMap} from '../../src/kernel/persistent-map.ts'
 import type {BookingTerms} from '../../src/kernel/terms.ts'
 import {bookSlot} from '../../src/processes/book-slot.ts'
 import {at} from '../support/given.ts'
@@ -163,8 +164,8 @@ describe('a repeat', () => {
   })
 })
 
-function onlyHold(holds: {readonly buckets: readonly (ReadonlyMap<string, {terms: BookingTerms}> | undefined)[]}) {
-  const open = holds.buckets.flatMap(bucket => [...(bucket ?? [])]).filter(([, {terms}]) => terms.userId === 'ann')
+function onlyHold(holds: PersistentMap<{readonly terms: BookingTerms}>) {
+  const open = [...entriesOf(holds)].filter(([, {terms}]) => terms.userId === 'ann')
   const [only] = open
   if (only === undefined || open.length > 1) throw new Error(`${open.length} holds`)
   return [only[0], only[1].terms] as const

@@ -11,7 +11,7 @@ import {at, termsOf} from '../support/given.ts'
 const terms = termsOf({start: at('10:00'), end: at('11:00')})
 
 function work(more: Partial<BookingWork> = {}): BookingWork {
-  const held = {terms, heldAt: at('08:00'), heldMinutes: 60, slotHeld: true}
+  const held = {terms, heldAt: at('08:00'), heldMinutes: 60, slotHeld: true, moving: false}
   return {...held, stage: 'confirmed', down: true, outcome: null, ...more}
 }
 
@@ -118,6 +118,17 @@ describe('a started booking', () => {
     const broken = machine({seen: 'off', readySince: null, quarantined: true, changedAt: at('10:20')})
     expect(nextBookingStep(started(), broken, at('10:21'))).toEqual({do: 'interrupt', at: at('10:20')})
     expect(nextBookingStep(started({down: true}), broken, at('10:21'))).toEqual({do: 'failOver', mayFail: true})
+  })
+})
+
+describe('a booking whose machine the calendar has changed', () => {
+  test('follows at once, whatever its old machine is like, until it is over', () => {
+    const moving = work({moving: true})
+    const follow = {do: 'failOver', mayFail: false}
+    expect(nextBookingStep(moving, machine(), at('08:30'))).toEqual(follow)
+    expect(nextBookingStep(moving, machine({quarantined: true}), at('10:30'))).toEqual(follow)
+    expect(nextBookingStep({...moving, stage: 'started', down: false}, machine(), at('10:30'))).toEqual(follow)
+    expect(nextBookingStep({...moving, stage: 'started'}, null, at('11:00'))).toEqual({do: 'end'})
   })
 })
 

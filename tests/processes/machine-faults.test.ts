@@ -1,6 +1,7 @@
 import {afterEach, describe, expect, test} from 'vitest'
 import {idOf} from '../../src/kernel/ids.ts'
 import {at} from '../support/given.ts'
+import type {AppendFate} from '../support/watched-store.ts'
 import {balanceOf, book, booked, factsOf, grant, owner, startWorld, type World} from '../support/world.ts'
 
 let world: World
@@ -129,6 +130,46 @@ describe('a machine that goes away in a session', () => {
     expect(world.truth('eu-1')).toEqual({phase: 'off', starts: 3})
     expect(world.truth('eu-2')).toEqual({phase: 'off', starts: 1})
     expect(node.complaints).toEqual([])
+  })
+})
+
+describe('a fail-over that is cut in half', () => {
+  test('is finished, though the first machine is well again: calendar and booking agree on the machine', async () => {
+    world = await startWorld({machines: {'eu-1': {bootSeconds: 60}, 'eu-2': {}}})
+    let isDead = false
+    const front = await world.startEngine({
+      fateOf({events}): AppendFate {
+        if (isDead) return 'dies before'
+        isDead = events.some(({type}) => type === 'AllocationFailedOver')
+        return isDead ? 'dies after' : 'lives'
+      },
+    })
+    const back = await world.startEngine()
+    await grant(back.engine, 'ann', 600)
+    await grant(back.engine, 'bob', 600)
+    front.act()
+    const {bookingId} = await booked(back.engine, 'ann', at('10:00'))
+    await world.advanceTo(at('09:54'))
+    for (const starts of [1, 2]) {
+      await world.advanceUntil(() => world.truth('eu-1')?.starts === starts, 120_000)
+      await world.advance(5_000)
+      await world.pullPlug('eu-1')
+    }
+    await world.advanceUntil(() => isDead, 60_000)
+    await front.stop()
+    const lift = {idempotencyKey: 'lift', machineId: idOf<'Machine'>('eu-1')}
+    expect((await world.during(back.engine.operations.liftQuarantine(owner, lift))).ok).toBe(true)
+
+    back.act()
+    await world.advanceTo(at('10:30'))
+    expect((await factsOf(world, bookingId)).slice(3)).toMatchObject([
+      ['AllocationFailedOver', {fromMachineId: 'eu-1', toMachineId: 'eu-2'}],
+      ['BookingFailedOver', {fromMachineId: 'eu-1', toMachineId: 'eu-2'}],
+      ['BookingStarted', {at: at('10:00')}],
+    ])
+    expect(world.truth('eu-1')).toEqual({phase: 'off', starts: 2})
+    expect(world.truth('eu-2')).toEqual({phase: 'ready', starts: 1})
+    expect(back.complaints).toEqual([])
   })
 })
 

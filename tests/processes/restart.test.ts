@@ -1,7 +1,9 @@
 import {afterEach, describe, expect, test} from 'vitest'
 import type {Instant} from '../../src/kernel/time.ts'
 import {at} from '../support/given.ts'
-import {booked, factsOf, grant, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import {foldedRows, rowsOf} from '../projections/support.ts'
+import {Crashed} from '../support/watched-store.ts'
+import {balanceOf, book, booked, factsOf, grant, startWorld, type RunningEngine, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())
@@ -114,6 +116,34 @@ describe('an engine that was stopped', () => {
     await world.advanceTo(at('11:10'))
     expect(await session(bookingId)).toMatchObject(asIfNothingHadHappened)
     expect(next.complaints).toEqual([])
+  })
+})
+
+describe('a booking begun by an engine that died, with nobody to finish it for days', () => {
+  test('comes to its end although the calendar has forgotten its slot; every minute goes back', async () => {
+    world = await startWorld()
+    const back = await world.startEngine()
+    await grant(back.engine, 'ann', 600)
+    await grant(back.engine, 'bob', 600)
+    await world.quiet()
+    const front = await world.startEngine({
+      fateOf: ({events}) => (events.some(({type}) => type === 'BookingConfirmed') ? 'dies before' : 'lives'),
+    })
+    await expect(book(front.engine, 'ann', at('10:00'))).rejects.toThrow(Crashed)
+    await front.stop()
+    await world.advanceTo(at('12:00', 4))
+    // What has long ended is forgotten when something new comes.
+    const later = await world.during(booked(back.engine, 'bob', at('13:00', 4)))
+    back.act()
+    await world.advanceTo(at('13:10', 4))
+    expect(back.engine.projections.halted()).toEqual([])
+    expect(balanceOf(back.engine, 'ann', world.now())).toEqual([600, 0])
+    const hold = (await world.log()).find(({event}) => event.type === 'HoursHeld')
+    expect(
+      (await factsOf(world, (hold?.event.data as {bookingId: string} | undefined)?.bookingId ?? '')).at(-1),
+    ).toMatchObject(['HoursCompensated', {minutes: 60}])
+    expect(back.engine.queries.agenda.booking(later.bookingId)?.status).toBe('started')
+    expect(await foldedRows(world.store)).toEqual(rowsOf(back.engine.projections.db))
   })
 })
 
