@@ -57,7 +57,7 @@ function openChecked(file: string): DatabaseSync {
   if (file !== ':memory:') checkDigest(file)
   const db = new DatabaseSync(file)
   try {
-    db.exec('PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;')
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;')
     const check = db.prepare('PRAGMA quick_check(1)').get()
     if (check?.['quick_check'] !== 'ok') throw new Error('the read models are damaged')
     db.exec(tables)

@@ -1,6 +1,6 @@
 /**
- * When to commit what has been folded: at once while little happens or somebody waits for it, else every few
- * milliseconds, so that under load one transaction carries many events. It decides nothing, so its timer is a real one
+ * When to commit what has been folded: at once while little happens, else every few milliseconds, sooner when somebody
+ * waits for it, so that under load one transaction carries many events. It decides nothing, so its timer is a real one
  * also where the engine's time is not.
  */
 export interface Pace {
@@ -10,7 +10,9 @@ export interface Pace {
   done(): void
 }
 
-const lingerMs = 4
+/** Between two transactions while somebody waits, and while nobody does. */
+const waitedForMs = 2
+const lingerMs = 12
 
 /** `nowMs` never goes back; where it stands still, everything waits for the timer. */
 export function createPace(nowMs: () => number, commit: () => void): Pace {
@@ -28,8 +30,12 @@ export function createPace(nowMs: () => number, commit: () => void): Pace {
   return {
     soon(now) {
       if (immediate !== null) return
-      if (now || nowMs() - lastMs > lingerMs) immediate = setImmediate(commit)
-      else timer ??= setTimeout(commit, lingerMs)
+      const dueInMs = lastMs + (now ? waitedForMs : lingerMs) - nowMs()
+      if (dueInMs <= 0) immediate = setImmediate(commit)
+      else if (timer === null || now) {
+        if (timer !== null) clearTimeout(timer)
+        timer = setTimeout(commit, dueInMs)
+      }
     },
     done,
   }

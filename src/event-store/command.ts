@@ -35,6 +35,7 @@ export interface HandlerParts {
 }
 
 export interface HandlerLimits {
+  /** So many streams used last stay folded, at most twice as many. */
   readonly cachedStreamsMax: number
   readonly batchMax: number
   readonly queueMax: number
@@ -43,7 +44,7 @@ export interface HandlerLimits {
 }
 
 export const defaultLimits: HandlerLimits = {
-  cachedStreamsMax: 20_000,
+  cachedStreamsMax: 10_000,
   batchMax: 128,
   queueMax: 10_000,
   conflictRetriesMax: 5,

@@ -34,16 +34,9 @@ export interface Handler {
 }
 
 export function createHandler(parts: HandlerParts, limits: HandlerLimits = defaultLimits): Handler {
-  const lanes = new Map<string, Lane>()
-
-  // One map entry per stream; the least recently used idle ones go first when there are too many.
-  const laneOf = (decider: Decider<unknown, unknown, AnyEvent, unknown>, stream: string): Lane => {
-    const lane = lanes.get(stream) ?? createLane(parts, limits, decider, stream)
-    lanes.delete(stream)
-    lanes.set(stream, lane)
-    if (lanes.size > limits.cachedStreamsMax) evict(lanes, limits.cachedStreamsMax, stream)
-    return lane
-  }
+  const lanes = createLanes(limits.cachedStreamsMax)
+  const laneOf = (decider: Decider<unknown, unknown, AnyEvent, unknown>, stream: string): Lane =>
+    lanes.get(stream, () => createLane(parts, limits, decider, stream))
 
   return {
     async handle(decider, stream, command, meta, options) {
@@ -57,9 +50,27 @@ export function createHandler(parts: HandlerParts, limits: HandlerLimits = defau
   }
 }
 
-function evict(lanes: Map<string, Lane>, max: number, needed: string): void {
-  for (const [stream, lane] of lanes) {
-    if (lanes.size <= max) return
-    if (stream !== needed && lane.isIdle()) lanes.delete(stream)
+/**
+ * One lane for each stream in use. In two generations, so that a lane that is used again costs one look-up: when the
+ * younger one is full, it becomes the older one, and what is left of the older one goes, unless it is at work. Keeps at
+ * least the `max` streams used last, and at most twice as many beside those at work.
+ */
+function createLanes(max: number): {get(stream: string, create: () => Lane): Lane} {
+  let young = new Map<string, Lane>()
+  let old = new Map<string, Lane>()
+  return {
+    get(stream, create) {
+      const known = young.get(stream)
+      if (known !== undefined) return known
+      const lane = old.get(stream) ?? create()
+      old.delete(stream)
+      if (young.size >= max) {
+        const busy = [...old].filter(([, other]) => !other.isIdle())
+        old = young
+        young = new Map(busy)
+      }
+      young.set(stream, lane)
+      return lane
+    },
   }
 }

@@ -1,63 +1,78 @@
 /**
- * A map that is never changed: `put` and `drop` answer a new one that shares all but one bucket with the old. It lets
- * a decider's `evolve` stay pure over states of many thousand entries (a pool's live allocations) at the price of
- * copying some tens of entries. Keys are text; iteration order is not the order of insertion, but is the same for the
+ * A map that is never changed: `put` and `drop` answer a new one that shares all but one small part with the old. It
+ * lets a decider's `evolve` stay pure over states of many thousand entries (a pool's live allocations) at the price of
+ * copying some hundred pointers. Keys are text; iteration order is not the order of insertion, but is the same for the
  * same history.
  */
 export interface PersistentMap<Value> {
   readonly size: number
-  readonly buckets: readonly (ReadonlyMap<string, Value> | undefined)[]
+  /** Two levels of a fixed fan-out; what is empty is not there. */
+  readonly branches: readonly (Branch<Value> | undefined)[]
 }
 
-const bucketCount = 256
-const empty: PersistentMap<never> = {size: 0, buckets: Array.from({length: bucketCount}, () => undefined)}
+type Branch<Value> = readonly (Leaf<Value> | undefined)[]
+type Leaf<Value> = ReadonlyMap<string, Value>
+
+const fanOut = 64
+const nothing: readonly undefined[] = Array.from({length: fanOut}, () => undefined)
+const empty: PersistentMap<never> = {size: 0, branches: nothing}
 
 export function emptyMap<Value>(): PersistentMap<Value> {
   return empty
 }
 
 export function lookUp<Value>(map: PersistentMap<Value>, key: string): Value | undefined {
-  return map.buckets[bucketOf(key)]?.get(key)
+  const hash = hashOf(key)
+  return map.branches[hash & 63]?.[hash >>> 6]?.get(key)
 }
 
 export function put<Value>(map: PersistentMap<Value>, key: string, value: Value): PersistentMap<Value> {
-  const index = bucketOf(key)
-  const bucket = new Map(map.buckets[index])
-  const grown = bucket.has(key) ? 0 : 1
-  bucket.set(key, value)
-  return {size: map.size + grown, buckets: withBucket(map.buckets, index, bucket)}
+  const hash = hashOf(key)
+  const old = map.branches[hash & 63]?.[hash >>> 6]
+  const leaf = new Map(old)
+  leaf.set(key, value)
+  const grown = leaf.size - (old?.size ?? 0)
+  return {size: map.size + grown, branches: withLeaf(map.branches, hash, leaf)}
 }
 
 export function drop<Value>(map: PersistentMap<Value>, key: string): PersistentMap<Value> {
-  const index = bucketOf(key)
-  const old = map.buckets[index]
+  const hash = hashOf(key)
+  const old = map.branches[hash & 63]?.[hash >>> 6]
   if (old === undefined || !old.has(key)) return map
-  const bucket = new Map(old)
-  bucket.delete(key)
-  return {size: map.size - 1, buckets: withBucket(map.buckets, index, bucket.size === 0 ? undefined : bucket)}
+  const leaf = new Map(old)
+  leaf.delete(key)
+  return {size: map.size - 1, branches: withLeaf(map.branches, hash, leaf.size === 0 ? undefined : leaf)}
 }
 
 export function* entriesOf<Value>(map: PersistentMap<Value>): Generator<readonly [string, Value]> {
-  for (const bucket of map.buckets) if (bucket !== undefined) yield* bucket
+  for (const branch of map.branches) {
+    if (branch === undefined) continue
+    for (const leaf of branch) if (leaf !== undefined) yield* leaf
+  }
 }
 
 export function* valuesOf<Value>(map: PersistentMap<Value>): Generator<Value> {
-  for (const bucket of map.buckets) if (bucket !== undefined) yield* bucket.values()
+  for (const branch of map.branches) {
+    if (branch === undefined) continue
+    for (const leaf of branch) if (leaf !== undefined) yield* leaf.values()
+  }
 }
 
-function withBucket<Value>(
-  buckets: readonly (ReadonlyMap<string, Value> | undefined)[],
-  index: number,
-  bucket: ReadonlyMap<string, Value> | undefined,
-): readonly (ReadonlyMap<string, Value> | undefined)[] {
-  const copy = buckets.slice()
-  copy[index] = bucket
+function withLeaf<Value>(
+  branches: PersistentMap<Value>['branches'],
+  hash: number,
+  leaf: Leaf<Value> | undefined,
+): PersistentMap<Value>['branches'] {
+  const branch = (branches[hash & 63] ?? nothing).slice()
+  branch[hash >>> 6] = leaf
+  const copy = branches.slice()
+  copy[hash & 63] = branch
   return copy
 }
 
-/** FNV-1a over the key's code units, folded to a bucket number. */
-function bucketOf(key: string): number {
+/** FNV-1a over the key's code units, folded to 12 bits: 6 for each level. */
+function hashOf(key: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 16)) & (bucketCount - 1)
+  return (hash ^ (hash >>> 12) ^ (hash >>> 24)) & 0xfff
 }

@@ -3,7 +3,7 @@ import {account, availableMinutes, type AccountCommand, type AccountState} from 
 import type {AccountEvent} from '../../src/account/events.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf} from '../../src/kernel/ids.ts'
-import {entriesOf, valuesOf} from '../../src/kernel/persistent-map.ts'
+import {entriesOf, lookUp, valuesOf} from '../../src/kernel/persistent-map.ts'
 import {plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import {at, seeded, termsOf} from '../support/given.ts'
 
@@ -58,7 +58,7 @@ function expectBalanced(state: AccountState): void {
     if (held !== (heldByGrant.get(grantId) ?? 0)) expect({grantId, held}).toBe(heldByGrant.get(grantId))
   }
   for (const [bookingId] of entriesOf(state.holds)) {
-    if (state.ended.buckets.some(bucket => bucket?.has(bookingId))) expect(bookingId).toBe('open or ended, not both')
+    if (lookUp(state.ended, bookingId) !== undefined) expect(bookingId).toBe('open or ended, not both')
   }
 }
 

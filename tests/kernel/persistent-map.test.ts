@@ -77,11 +77,11 @@ describe('persistent map', () => {
     expect(drop(put(map, key, 1), key).size).toBe(0)
   })
 
-  test('spreads similar keys over its buckets', () => {
+  test('spreads similar keys over its leaves', () => {
     let map = emptyMap<number>()
-    for (let index = 0; index < 25_600; index++) map = put(map, `booking-${index}`, index)
-    const sizes = map.buckets.map(bucket => bucket?.size ?? 0)
-    expect(Math.min(...sizes)).toBeGreaterThan(20)
-    expect(Math.max(...sizes)).toBeLessThan(400)
+    for (let index = 0; index < 64 * 64 * 10; index++) map = put(map, `booking-${index}`, index)
+    const sizes = map.branches.flatMap(branch => branch ?? []).map(leaf => leaf?.size ?? 0)
+    expect(sizes.length).toBe(64 * 64)
+    expect(Math.max(...sizes)).toBeLessThan(60)
   })
 })
