@@ -1,4 +1,5 @@
 import {accept, assertNever, refuse, type Decider} from '../kernel/decider.ts'
+import {equalMoney} from '../kernel/money.ts'
 import {catalogueCategory, type CatalogueEvent} from './events.ts'
 
 type DataOf<Type extends CatalogueEvent['type']> = Extract<CatalogueEvent, {type: Type}>['data']
@@ -32,7 +33,7 @@ export const catalogue: Decider<CatalogueState, CatalogueCommand, CatalogueEvent
       case 'ListService': {
         const {serviceId, name, pricePerHour} = command.service
         const known = state.services[serviceId]
-        if (known !== undefined && known.name === name && sameMoney(known.pricePerHour, pricePerHour)) return accept()
+        if (known !== undefined && known.name === name && equalMoney(known.pricePerHour, pricePerHour)) return accept()
         return accept({type: 'ServiceListed', data: command.service})
       }
       case 'ListRealm': {
@@ -47,7 +48,7 @@ export const catalogue: Decider<CatalogueState, CatalogueCommand, CatalogueEvent
         const {packId, name, minutes, price} = command.pack
         const known = state.packs[packId]
         const same = known !== undefined && known.name === name && known.minutes === minutes
-        return same && sameMoney(known.price, price) ? accept() : accept({type: 'PackListed', data: command.pack})
+        return same && equalMoney(known.price, price) ? accept() : accept({type: 'PackListed', data: command.pack})
       }
       case 'SetDiscount': {
         const {minutesMin, percent} = command.discount
@@ -86,13 +87,4 @@ function withEntry<Value>(
   value: Value,
 ): Readonly<Record<string, Value>> {
   return Object.assign(noEntries(), entries, {[id]: value})
-}
-
-interface Money {
-  readonly amountMinor: number
-  readonly currency: string
-}
-
-function sameMoney(a: Money, b: Money): boolean {
-  return a.amountMinor === b.amountMinor && a.currency === b.currency
 }

@@ -1,11 +1,7 @@
 import {accept, assertNever, refuse, type Decider} from '../kernel/decider.ts'
 import type {GrantId, PackId, PurchaseId, UserId} from '../kernel/ids.ts'
+import {equalMoney, type Money} from '../kernel/money.ts'
 import {purchaseCategory, type PurchaseEvent} from './events.ts'
-
-interface Money {
-  readonly amountMinor: number
-  readonly currency: string
-}
 
 export interface Checkout {
   readonly purchaseId: PurchaseId
@@ -53,7 +49,7 @@ export const purchase: Decider<PurchaseState, PurchaseCommand, PurchaseEvent, Pu
       case 'ReceivePayment': {
         const {amount, paymentRef} = command
         if (state.paymentRef !== null) return state.paymentRef === paymentRef ? accept() : refuse({type: 'AlreadyPaid'})
-        if (amount.amountMinor !== price.amountMinor || amount.currency !== price.currency) {
+        if (!equalMoney(amount, price)) {
           return refuse({type: 'AmountMismatch', expected: price, received: amount})
         }
         return accept({type: 'PaymentReceived', data: {purchaseId, amount, paymentRef, at: now}})
