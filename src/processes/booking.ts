@@ -1,6 +1,6 @@
 import {assertNever} from '../kernel/decider.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
-import {minInstant, plusMs, type Instant} from '../kernel/time.ts'
+import {minInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 
 /** A booking that is not settled yet. */
 export interface BookingWork {
@@ -64,8 +64,7 @@ export function nextBookingStep(work: BookingWork, machine: BookedMachine | null
     }
     case 'confirmed': {
       const readySince = machine?.readySince ?? null
-      // Nobody was there to see the session begin: it is caught up first, so that it ends as it was.
-      if (now >= end) return readySince !== null && readySince < end ? {do: 'start', readySince} : {do: 'end'}
+      if (now >= end) return wasServed(work, readySince) ? {do: 'start', readySince} : {do: 'end'}
       if (work.moving) return finishMove
       if (machine?.quarantined === true) return replaceMachine(work, now)
       if (now < worthReplacingFrom(work)) return {do: 'nothing', lookAgainAt: worthReplacingFrom(work)}
@@ -85,6 +84,16 @@ export function nextBookingStep(work: BookingWork, machine: BookedMachine | null
     default:
       return assertNever(work.stage)
   }
+}
+
+/**
+ * Whether a session took place that nobody was there to see begin: it is caught up first, so that it ends as it was. Only
+ * a machine that was made ready for this very booking proves it.
+ */
+function wasServed(work: BookingWork, readySince: Instant | null): readySince is Instant {
+  const {start, end} = work.terms.interval
+  const preparedFrom = plusMinutes(start, -work.terms.policy.warmUpMinutes)
+  return readySince !== null && preparedFrom <= readySince && readySince < end
 }
 
 function followSession(work: BookingWork, machine: BookedMachine | null, now: Instant): BookingStep {

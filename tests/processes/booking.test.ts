@@ -66,8 +66,10 @@ describe('a confirmed booking', () => {
     expect(nextBookingStep(work(), late, at('11:30'))).toEqual({do: 'start', readySince: at('10:59:59.999')})
   })
 
-  test('whose machine became ready only after its end was never served', () => {
+  test('whose machine became ready only after its end, or long before it for somebody else, was never served', () => {
     expect(nextBookingStep(work(), machine({readySince: at('11:00')}), at('11:30'))).toEqual({do: 'end'})
+    expect(nextBookingStep(work(), machine({readySince: at('09:54:59.999')}), at('11:30'))).toEqual({do: 'end'})
+    expect(nextBookingStep(work(), machine({readySince: at('09:55')}), at('11:30'))).toMatchObject({do: 'start'})
   })
 
   test('leaves a quarantined machine from an hour before its start on, not before', () => {

@@ -16,7 +16,7 @@ beforeAll(async () => {
   world = await startWorld({machines: unruly, seed: 5})
   node = await world.startEngine({readModels: modelsFile(world, 'live')})
   node.act()
-  await liveThrough(world, node, 5, 60)
+  await liveThrough(world, () => node, 5, 60)
   await node.stopActing()
   await world.quiet()
   live = rowsOf(node.engine.projections.db)

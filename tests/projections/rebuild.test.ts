@@ -9,6 +9,7 @@ import {copyModels, countOf, foldedRows, rowsOf, startFolding, type Rows} from '
 let world: World
 let node: RunningEngine
 let live: Rows
+let movedBookings: readonly string[]
 /** Copies of the files as a crash would have left them, taken at moments nobody chose. */
 const copies: string[] = []
 
@@ -24,8 +25,11 @@ beforeAll(async () => {
     copies.push(copy)
   })
   node.act()
-  await liveThrough(world, node, 3, 160)
+  await liveThrough(world, () => node, 3, 160)
   live = rowsOf(node.engine.projections.db)
+  movedBookings = (await world.log()).flatMap(({event}) =>
+    event.type === 'AllocationFailedOver' ? [event.data.bookingId] : [],
+  )
 })
 afterAll(() => world.stop())
 
@@ -37,6 +41,61 @@ describe('the history these tests stand on', () => {
     expect(unseen).toEqual(['DiscountSet', 'LeaseRenewed', 'LeaseReleased', 'SignInRedeemed'])
     expect(Object.entries(live).filter(([, rows]) => rows.length === 0)).toEqual([])
     expect(node.engine.projections.halted()).toEqual([])
+  })
+})
+
+describe('the rows of a long history', () => {
+  test('account for every minute: granted = available + held + captured + expired, none below zero', () => {
+    const grants = node.engine.projections.db.prepare('SELECT * FROM grants').all()
+    expect(grants.length).toBeGreaterThan(10)
+    for (const {minutes, available, held, captured, expired} of grants) {
+      const parts = [available, held, captured, expired].map(Number)
+      expect(parts.every(part => part >= 0)).toBe(true)
+      expect(parts.reduce((sum, part) => sum + part, 0)).toBe(minutes)
+    }
+  })
+
+  test('have a ledger whose last lines say what the grants say, and whose every line is above zero', () => {
+    const {db} = node.engine.projections
+    const sums = db.prepare(
+      'SELECT user_id, sum(available) AS available, sum(held) AS held FROM grants GROUP BY user_id',
+    )
+    const lines = db.prepare('SELECT * FROM ledger WHERE user_id = ? ORDER BY revision')
+    for (const {user_id: userId, available, held} of sums.all()) {
+      const ledger = lines.all(String(userId))
+      expect(ledger.at(-1)).toMatchObject({available_after: available, held_after: held})
+      expect(ledger.every(line => Number(line['available_after']) >= 0 && Number(line['held_after']) >= 0)).toBe(true)
+    }
+  })
+
+  test('hold hours for no booking that is over, and list no work that is done', () => {
+    const {db} = node.engine.projections
+    const open = db
+      .prepare(`SELECT booking_id FROM bookings WHERE status IN ('confirmed', 'started') ORDER BY booking_id`)
+      .all()
+    const work = db.prepare('SELECT booking_id FROM work_bookings ORDER BY booking_id').all()
+    const terms = db.prepare('SELECT booking_id FROM work_terms ORDER BY booking_id').all()
+    expect(work.map(row => row['booking_id'])).toEqual(open.map(row => row['booking_id']))
+    expect(terms).toEqual(work)
+    expect(db.prepare('SELECT * FROM work_purchases WHERE paid = 1').all()).toEqual([])
+    const held = db.prepare('SELECT sum(held) AS held FROM grants').get()
+    const owed = db.prepare('SELECT coalesce(sum(held_minutes), 0) AS held FROM work_bookings').get()
+    expect(held).toEqual(owed)
+  })
+
+  test('give no machine to two bookings at once, buffers included', () => {
+    const rows = node.engine.projections.db.prepare('SELECT * FROM allocations ORDER BY machine_id, start_ms').all()
+    const moved = new Set(movedBookings)
+    const clashes = rows.filter((row, index) => {
+      const before = rows[index - 1]
+      if (before === undefined || before['machine_id'] !== row['machine_id']) return false
+      // Who moved to another machine in the middle of a session needs it from then on only.
+      if (moved.has(String(row['booking_id'])) || moved.has(String(before['booking_id']))) return false
+      const isSharedEdge = before['user_id'] === row['user_id'] && before['end_ms'] === row['start_ms']
+      const until = Number(before['end_ms']) + Number(before['turnaround_ms'])
+      return !isSharedEdge && until > Number(row['start_ms']) - Number(row['warm_up_ms'])
+    })
+    expect(clashes).toEqual([])
   })
 })
 

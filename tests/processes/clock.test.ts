@@ -1,0 +1,81 @@
+import {afterEach, describe, expect, test} from 'vitest'
+import {at} from '../support/given.ts'
+import {balanceOf, booked, factsOf, grant, startWorld, type RunningEngine, type World} from '../support/world.ts'
+
+let world: World
+let node: RunningEngine
+afterEach(() => world.stop())
+
+const hourMs = 3_600_000
+
+async function bookingAtTen(): Promise<string> {
+  world = await startWorld()
+  node = await world.startEngine()
+  await grant(node.engine, 'ann', 600)
+  node.act()
+  return (await booked(node.engine, 'ann', at('10:00'))).bookingId
+}
+
+const effects = (): readonly string[] => world.effects.map(({effect}) => effect)
+
+describe('a wall clock that is set', () => {
+  test('back by an hour in the warm-up begins no session early and keeps no machine on for nothing', async () => {
+    const bookingId = await bookingAtTen()
+    await world.advanceTo(at('09:58'))
+    world.hand.jumpWall(-hourMs)
+    await world.advance(60_000)
+    expect(world.truth('eu-1')?.phase).toBe('off')
+    await world.advanceTo(at('11:10'))
+    expect((await factsOf(world, bookingId)).slice(3)).toMatchObject([
+      ['BookingStarted', {at: at('10:00')}],
+      ['BookingEnded', {at: at('11:00'), usedMinutes: 60, lostMinutes: 0}],
+      ['HoursCaptured', {minutes: 60}],
+    ])
+    expect(effects()).toEqual(['started', 'stopped', 'started', 'stopped'])
+    expect(node.complaints).toEqual([])
+  })
+
+  test('back by an hour in the session neither ends nor interrupts it, and a crash in it is still noticed', async () => {
+    const bookingId = await bookingAtTen()
+    await world.advanceTo(at('10:59'))
+    world.hand.jumpWall(-hourMs + 10 * 60_000)
+    await world.advance(5_000)
+    await world.pullPlug('eu-1')
+    await world.advance(30_000)
+    expect(world.truth('eu-1')).toEqual({phase: 'ready', starts: 2})
+    await world.advanceTo(at('11:10'))
+    const types = (await factsOf(world, bookingId)).map(([type]) => type)
+    expect(types.slice(3)).toEqual([
+      'BookingStarted',
+      'BookingInterrupted',
+      'BookingResumed',
+      'BookingEnded',
+      'HoursCaptured',
+    ])
+    expect(node.complaints).toEqual([])
+  })
+
+  test('ahead by an hour, over start and end, ends what it skipped and switches off what is on', async () => {
+    const bookingId = await bookingAtTen()
+    await world.advanceTo(at('09:58'))
+    world.hand.jumpWall(2 * hourMs)
+    await world.advance(10_000)
+    expect(world.truth('eu-1')?.phase).toBe('off')
+    expect((await factsOf(world, bookingId)).at(-1)?.[0]).toMatch(/^Hours(Captured|Compensated)$/)
+    expect(balanceOf(node.engine, 'ann', world.now())[1]).toBe(0)
+    expect(node.complaints).toEqual([])
+  })
+
+  test('ahead by 400 days ends all that was open, and the engine goes on', async () => {
+    await bookingAtTen()
+    const later = await booked(node.engine, 'ann', at('14:00'))
+    await world.advanceTo(at('10:30'))
+    world.hand.jumpWall(400 * 24 * hourMs)
+    await world.advance(60_000)
+    expect(world.truth('eu-1')?.phase).toBe('off')
+    expect(node.engine.queries.agenda.booking(later.bookingId)?.status).toBe('failed')
+    expect(balanceOf(node.engine, 'ann', world.now())[1]).toBe(0)
+    expect(node.complaints).toEqual([])
+    expect(node.engine.projections.halted()).toEqual([])
+  })
+})
