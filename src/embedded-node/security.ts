@@ -1,4 +1,6 @@
 /** TLS and the one account of a node that others than this machine may reach. */
+import {GossipService} from '@eventstore/db-client/generated/gossip_grpc_pb.js'
+import {ServerFeaturesService} from '@eventstore/db-client/generated/serverfeatures_grpc_pb.js'
 import {ServerCredentials, ServerInterceptingCall, type ServerInterceptor, status} from '@grpc/grpc-js'
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {isIPv4} from 'node:net'
@@ -23,17 +25,21 @@ export function serverCredentials(security: Security | undefined): ServerCredent
   ])
 }
 
+/** Clients ask these before they name anybody; they tell nothing of what is stored. */
+const openMethods: readonly string[] = [GossipService.read.path, ServerFeaturesService.getSupportedMethods.path]
+
 /** Refuses calls without the right `authorization`. What passes has none any more: nobody behind has to check again. */
 export function requireAccount({username, password}: Security): ServerInterceptor {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(`Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`)
-  return (_method, call) =>
+  return (method, call) =>
     new ServerInterceptingCall(call, {
       start(next) {
         next({
           onReceiveMetadata(metadata, pass) {
             const given = metadata.get('authorization')
-            if (given.length !== 1 || !timingSafeEqual(digest(String(given[0])), expected)) {
+            const isKnown = given.length === 1 && timingSafeEqual(digest(String(given[0])), expected)
+            if (!isKnown && !openMethods.includes(method.path)) {
               call.sendStatus({code: status.UNAUTHENTICATED, details: 'These credentials are not known here'})
               return
             }
