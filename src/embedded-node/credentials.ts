@@ -16,8 +16,13 @@ export function allow(call: {readonly metadata: Metadata}, refuse: (error: Servi
   return false
 }
 
-/** The name of an allowed caller. */
+/** Set by security.ts once it has checked the account. */
+export const ACCOUNT_HEADER = 'x-account'
+
+/** The name of an allowed caller, for those who ask who is connected; nothing is allowed by it. */
 export function userOf(call: {readonly metadata: Metadata}): string {
+  const [account] = call.metadata.get(ACCOUNT_HEADER)
+  if (account !== undefined) return String(account)
   const basic = /^Basic (.*)$/.exec(String(call.metadata.get('authorization')[0] ?? ''))?.[1]
   if (basic === undefined) return 'anonymous'
   return Buffer.from(basic, 'base64').toString('utf8').split(':', 1)[0] ?? 'anonymous'

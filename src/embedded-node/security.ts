@@ -5,6 +5,8 @@ import {ServerCredentials, ServerInterceptingCall, type ServerInterceptor, statu
 import {createHash, timingSafeEqual} from 'node:crypto'
 import {isIPv4} from 'node:net'
 
+import {ACCOUNT_HEADER} from './credentials.ts'
+
 export interface Security {
   /** PEM. */
   readonly certificate: string
@@ -28,7 +30,13 @@ export function serverCredentials(security: Security | undefined): ServerCredent
 /** Clients ask these before they name anybody; they tell nothing of what is stored. */
 const openMethods: readonly string[] = [GossipService.read.path, ServerFeaturesService.getSupportedMethods.path]
 
-/** Refuses calls without the right `authorization`. What passes has none any more: nobody behind has to check again. */
+/** What clients ask before they say who they are; it tells nothing about what is stored. */
+const openServices = /^\/event_store\.client\.(?:server_features\.ServerFeatures|gossip\.Gossip)\//
+
+/**
+ * Refuses calls without the right `authorization`. What passes has none any more, only the name of its account: nobody
+ * behind has to check again.
+ */
 export function requireAccount({username, password}: Security): ServerInterceptor {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
   const expected = digest(`Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`)
@@ -37,6 +45,7 @@ export function requireAccount({username, password}: Security): ServerIntercepto
       start(next) {
         next({
           onReceiveMetadata(metadata, pass) {
+            if (openServices.test(method.path)) return pass(metadata)
             const given = metadata.get('authorization')
             const isKnown = given.length === 1 && timingSafeEqual(digest(String(given[0])), expected)
             if (!isKnown && !openMethods.includes(method.path)) {
@@ -44,6 +53,7 @@ export function requireAccount({username, password}: Security): ServerIntercepto
               return
             }
             metadata.remove('authorization')
+            metadata.set(ACCOUNT_HEADER, username)
             pass(metadata)
           },
         })
