@@ -56,15 +56,18 @@ function startOf(
   const all = options.getAll()
   if (all !== undefined) {
     const position = all.getPosition()
-    const startFrom = position === undefined ? (all.hasEnd() ? LIVE : 0) : Number(position.getCommitPosition())
+    const startFrom = position === undefined ? (all.hasEnd() ? LIVE : 0) : signed(position.getCommitPosition())
     return {source: ALL, startFrom}
   }
   const stream = options.getStream()
   // Clients from before subscriptions to $all put the stream and the revision elsewhere.
   const source = nameOf(stream?.getStreamIdentifier() ?? options.getStreamIdentifier())
-  if (stream === undefined) return {source, startFrom: Number(settings.getRevision())}
-  return {source, startFrom: stream.hasRevision() ? Number(stream.getRevision()) : stream.hasEnd() ? LIVE : 0}
+  if (stream === undefined) return {source, startFrom: signed(settings.getRevision())}
+  return {source, startFrom: stream.hasRevision() ? signed(stream.getRevision()) : stream.hasEnd() ? LIVE : 0}
 }
+
+/** On the wire the end is the largest number of all, −1 to the server. */
+const signed = (text: string): number => Number(BigInt.asIntN(64, BigInt(text)))
 
 function settingsOf(settings: CreateReq.Settings | UpdateReq.Settings, strategy: string): GroupSettings {
   const ticksToMs = (ticks: string): number => Math.floor(Number(ticks) / 10_000)
