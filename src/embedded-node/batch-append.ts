@@ -136,6 +136,8 @@ function beginAppend({options}: BatchAppendChunk): UnfinishedAppend {
 function addChunk({options, collected}: UnfinishedAppend, {events, problem}: BatchAppendChunk): Buffer | null {
   const reason = streamProblem(options.stream) ?? problem
   if (reason !== null) return batchBadRequest(reason)
+  // The time counts while the messages of an append come in, not only when it is complete.
+  if (options.deadlineMs <= Date.now()) return batchErrorOf(options.stream, options.expected, {type: 'timeout'})
   for (const event of events) collected.add(event)
   return collected.isTooLarge() ? batchTooLarge() : null
 }

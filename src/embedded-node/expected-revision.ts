@@ -3,7 +3,7 @@
  * sources, tag oss-v24.6.0). A repeat is known by its event ids and gets the original answer.
  */
 import type {Place} from './recent-ids.ts'
-import {type AppendWrite, type Expected, type ProposedEvent, TOMBSTONE_REVISION} from './records.ts'
+import {type AppendWrite, type DeleteWrite, type ProposedEvent, TOMBSTONE_REVISION} from './records.ts'
 import {isSoftDeleted, type StreamRules} from './stream-rules.ts'
 
 export type WriteVerdict =
@@ -75,13 +75,18 @@ function decideByStoredIds(
   return events.length === 0 ? null : {type: 'repeat', revision: expected + events.length, position}
 }
 
-/** Deleting what was never there is a wrong version; deleting again is not. */
-export function decideDelete(expected: Expected, facts: StreamFacts, hasMetadata: () => boolean): WriteVerdict {
+/** Soft-deleting what was never there is a wrong version, tombstoning it is not; nor is deleting again. */
+export function decideDelete(
+  {kind, expected}: DeleteWrite,
+  facts: StreamFacts,
+  hasMetadata: () => boolean,
+): WriteVerdict {
   const {lastRevision} = facts
   if (lastRevision === TOMBSTONE_REVISION) return {type: 'streamDeleted'}
   if (expected === 'streamExists' && isSoftDeleted(facts.rules)) return {type: 'streamDeleted'}
   const matches =
     expected === 'any' || expected === 'streamExists' || (expected === 'noStream' ? -1 : expected) === lastRevision
   if (!matches) return wrongRevision(facts)
-  return lastRevision < 0 && !hasMetadata() ? wrongRevision(facts) : {type: 'write'}
+  const mustExist = kind === 'softDelete' || expected === 'streamExists'
+  return mustExist && lastRevision < 0 && !hasMetadata() ? wrongRevision(facts) : {type: 'write'}
 }

@@ -98,7 +98,7 @@ function metadataEvent(data: Uint8Array): ProposedEvent {
 
 function decide(log: Log, write: Write, state: StreamState): WriteVerdict {
   const hasMetadata = (): boolean => stateOf(log, metadataStreamOf(write.stream)).lastRevision >= 0
-  if (write.kind !== 'append') return decideDelete(write.expected, state, hasMetadata)
+  if (write.kind !== 'append') return decideDelete(write, state, hasMetadata)
   return decideAppend(write, {
     ...state,
     hasMetadata,
