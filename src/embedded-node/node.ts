@@ -31,6 +31,8 @@ export interface EmbeddedNodeOptions {
   readonly limits?: Limits | undefined
   /** Default `durable`; anything else is for measurements. */
   readonly storage?: Storage | undefined
+  /** How much is written before it is moved into the main file; default 16 MiB. */
+  readonly checkpointEveryBytes?: number | undefined
   /** Told what an operator wants to know, a line each. */
   readonly onNotice?: (text: string) => void
 }

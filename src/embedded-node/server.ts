@@ -42,6 +42,7 @@ export interface ServerSettings {
   readonly security?: Security | undefined
   readonly limits?: Limits | undefined
   readonly storage?: Storage | undefined
+  readonly checkpointEveryBytes?: number | undefined
   /** Told what an operator wants to know. */
   readonly notice?: (text: string) => void
   /** Called once when the disk failed; nothing more is acknowledged from then on. */
@@ -85,7 +86,7 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   const nowMs = (): number => Date.now()
   const {notice = () => undefined, limits = LIMITS_DEFAULT, security, broken} = settings
   const meter = createMeter(() => performance.now())
-  const store = metered(openStore(settings.dataDir, nowMs, {storage: settings.storage}), meter)
+  const store = metered(openStore(settings.dataDir, nowMs, settings), meter)
   const tail = createTail(store)
   const openReads = new Set<(error: ServiceError) => void>()
   const openAppends = new Set<(error: ServiceError) => void>()

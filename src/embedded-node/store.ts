@@ -44,6 +44,8 @@ export interface StoreOptions {
   readonly pagesMax?: number | undefined
   /** Default `durable`. */
   readonly storage?: Storage | undefined
+  /** How much is written before it is moved into the main file; default 16 MiB. */
+  readonly checkpointEveryBytes?: number | undefined
 }
 
 const CHECKPOINT_EVERY_BYTES = 16 * 1024 * 1024
@@ -56,7 +58,7 @@ const PAGE_BYTES = 512 * 1024
  * @throws DataFolderInUse when another process has it; LogDamaged
  */
 export function openStore(dataDir: string, nowMs: () => number, options: StoreOptions = {}): Store {
-  const {pagesMax, storage = 'durable'} = options
+  const {pagesMax, storage = 'durable', checkpointEveryBytes = CHECKPOINT_EVERY_BYTES} = options
   mkdirSync(dataDir, {recursive: true})
   const lock = lockFolder(dataDir)
   const path = join(dataDir, LOG_FILE)
@@ -65,7 +67,7 @@ export function openStore(dataDir: string, nowMs: () => number, options: StoreOp
     db = openLogFile(path, storage)
     syncPath(dataDir)
     if (pagesMax !== undefined) db.exec(`PRAGMA max_page_count = ${pagesMax}`)
-    const store = storeOver(loadLog(db, nowMs), lock, path)
+    const store = storeOver(loadLog(db, nowMs), lock, path, checkpointEveryBytes)
     if (store.lastPosition() === 0) store.commit([firstWrite()])
     return store
   } catch (error) {
@@ -82,7 +84,7 @@ function firstWrite(): Write {
   return {kind: 'append', stream: '$node', expected: 'noStream', events: [event]}
 }
 
-function storeOver(log: Log, lock: FolderLock, path: string): Store {
+function storeOver(log: Log, lock: FolderLock, path: string, checkpointEveryBytes: number): Store {
   const {db, sql} = log
   return {
     commit: writes => commit(log, writes),
@@ -99,7 +101,7 @@ function storeOver(log: Log, lock: FolderLock, path: string): Store {
     },
     lastPosition: () => log.lastPosition,
     checkpointIfDue() {
-      if (log.bytesSinceCheckpoint < CHECKPOINT_EVERY_BYTES) return
+      if (log.bytesSinceCheckpoint < checkpointEveryBytes) return
       log.bytesSinceCheckpoint = 0
       db.exec('PRAGMA wal_checkpoint(PASSIVE)')
     },
