@@ -26,11 +26,11 @@ export interface WriteCalls {
   tombstone(call: ServerUnaryCall<TombstoneReq, Buffer>, answer: sendUnaryData<Buffer>): void
 }
 
-/** `openAppends` holds the batch-append calls that are open, so that a shutdown can end them. */
+/** `openAppends` holds the appends that are open, so that a shutdown can end them. */
 export function writeCalls(commits: GroupCommit, openAppends: Set<(error: ServiceError) => void>): WriteCalls {
   return {
     batchAppend: call => serveBatchAppend(commits, openAppends, call),
-    append: (call, answer) => serveAppend(commits, call, answer),
+    append: (call, answer) => serveAppend(commits, openAppends, call, answer),
     delete: (call, answer) => serveDelete(commits, 'softDelete', call, answer),
     tombstone: (call, answer) => serveDelete(commits, 'tombstone', call, answer),
   }
@@ -39,10 +39,16 @@ export function writeCalls(commits: GroupCommit, openAppends: Set<(error: Servic
 /** Unary Append: a wrong version is a result here; what else goes wrong is an error of the call. */
 function serveAppend(
   commits: GroupCommit,
+  openAppends: Set<(error: ServiceError) => void>,
   call: ServerReadableStream<Buffer, Buffer>,
-  answer: sendUnaryData<Buffer>,
+  answerOnce: sendUnaryData<Buffer>,
 ): void {
-  if (!allow(call, answer)) return
+  if (!allow(call, answerOnce)) return
+  const answer: sendUnaryData<Buffer> = (...reply) => {
+    if (openAppends.delete(answer)) answerOnce(...reply)
+  }
+  openAppends.add(answer)
+  call.on('cancelled', () => openAppends.delete(answer))
   let target: {readonly stream: string; readonly expected: Expected} | null = null
   const collected = collectEvents()
   let refusal: ServiceError | null = null

@@ -36,12 +36,14 @@ export function serveBatchAppend(
   const close = (): boolean => {
     if (isOver) return false
     isOver = true
-    openAppends.delete(end)
+    openAppends.delete(shutDown)
     return true
   }
   const end = (error: ServiceError): void => {
     if (close()) call.emit('error', error)
   }
+  // A single append ends as UNAVAILABLE, a stream of them as CANCELLED: clients tell the two apart.
+  const shutDown = ({details}: ServiceError): void => end(grpcError(status.CANCELLED, details))
   const reply = (bytes: Buffer): void => {
     if (!isOver && !call.cancelled) writer.write(bytes)
   }
@@ -64,7 +66,7 @@ export function serveBatchAppend(
   }
 
   const take = appendCollector(submit, reply)
-  openAppends.add(end)
+  openAppends.add(shutDown)
   call.on('data', (message: Buffer) => {
     if (isOver) return
     try {
