@@ -26,7 +26,11 @@ export async function startBenchEngine() {
   const tokens = createTokens({keys, issuer: 'hourhand', audience: 'hourhand', clock: systemClock, ids: systemIds})
   const complain = (what: string, error: Error): void => console.error(what, error)
   const engine = createEngine({
-    ...{store, tokens, clock: systemClock, timers: systemTimers, ids: systemIds},
+    store,
+    tokens,
+    clock: systemClock,
+    timers: systemTimers,
+    ids: systemIds,
     random: systemRandom,
     randomBytes: systemRandomBytes,
     masterKey: createSecretKey(randomBytes(32)),

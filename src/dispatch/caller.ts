@@ -14,7 +14,8 @@ export interface Caller {
 /** The answer to a command: what came of it and the position it reached, or why it was refused. */
 export type Answer<Value, Refusal> =
   | {readonly ok: true; readonly value: Value; readonly commit: bigint | null}
-  | {readonly ok: false; readonly refusal: Refusal | CallerRefusal}
+  /** A refusal can leave something behind to read as well: what was begun for it and taken back. */
+  | {readonly ok: false; readonly refusal: Refusal | CallerRefusal; readonly commit?: bigint | null}
 
 /** Refusals any command can meet. */
 export type CallerRefusal =

@@ -89,8 +89,10 @@ export async function answered<Value, Success extends object>(
   success: (value: Value) => Success,
 ): Promise<(Success & Written) | AnyRefusal> {
   const answer = await command
+  // Whoever asks next reads what this has written, also when it was taken back.
+  const commit = answer.commit ?? null
+  if (commit !== null) await parts.waitFor(commit, readModelsWaitMs)
   if (!answer.ok) return inPublic(answer.refusal)
-  if (answer.commit !== null) await parts.waitFor(answer.commit, readModelsWaitMs)
   const position = answer.commit ?? parts.projections.position()
   return {...success(answer.value), position: String(position < 0n ? 0n : position)}
 }

@@ -15,7 +15,8 @@ export type BookSlotRefusal = AccountRefusal | SlotRefusal
 
 export type BookSlotAnswer =
   | {readonly ok: true; readonly booking: Booking; readonly commit: bigint | null}
-  | {readonly ok: false; readonly refusal: BookSlotRefusal}
+  /** `commit`: where the hours were given back, so that the caller's next read has them; null: nothing was written. */
+  | {readonly ok: false; readonly refusal: BookSlotRefusal; readonly commit: bigint | null}
 
 /**
  * Books a slot: three streams, one append each, safe to resume at any point.
@@ -41,7 +42,7 @@ export async function bookSlot(
 
   const hold = {type: 'HoldHours', bookingId, terms} as const
   const held = await handler.handle(account, accountStream(userId), hold, meta('hold'))
-  if (!held.ok) return held
+  if (!held.ok) return {ok: false, refusal: held.refusal, commit: null}
   const ended = lookUp(held.state.ended, bookingId)
   if (ended !== undefined) return answerAgain(handler, bookingId, ended.refusal)
   // A repeat goes on under the terms of the first call: those are what the hold was made for.
@@ -54,8 +55,9 @@ export async function bookSlot(
   const refusal = declinedBecause(slot.state, bookingId)
   if (refusal !== null) {
     const reason = {type: 'refused', refusal} as const
-    await handler.handle(account, accountStream(userId), {type: 'ReleaseHold', bookingId, reason}, meta('release'))
-    return {ok: false, refusal}
+    const release = {type: 'ReleaseHold', bookingId, reason} as const
+    const released = await handler.handle(account, accountStream(userId), release, meta('release'))
+    return {ok: false, refusal, commit: released.ok ? released.commit : null}
   }
   const machineId = machineHolding(slot.state, bookingId)
   // Given back meanwhile: the booking was finished by somebody else and then cancelled.
@@ -74,7 +76,7 @@ async function answerAgain(
   refusal: {readonly type: string} | null,
 ): Promise<BookSlotAnswer> {
   // Refusals are stored as they were given; only this function's own refusals ever are.
-  if (refusal !== null) return {ok: false, refusal: refusal as BookSlotRefusal}
+  if (refusal !== null) return {ok: false, refusal: refusal as BookSlotRefusal, commit: null}
   const state = await handler.load(booking, bookingStream(bookingId))
   if (state === null) throw new Error(`booking ${bookingId} has an ended hold but no events of its own`)
   return {ok: true, booking: state, commit: null}

@@ -27,6 +27,7 @@ export const ambientSources: readonly {readonly files: RegExp; readonly reason: 
   {files: /^src\/(main|node|rebuild|config|system)\.ts$/, reason: 'the composition root and what it hands in'},
   {files: /^src\/event-store\/esdb[a-z-]*\.ts$/, reason: 'an adapter: time-outs of the outside world'},
   {files: /^src\/embedded-node\//, reason: 'an adapter: a server of its own'},
+  {files: /^src\/store-(server|tools)\//, reason: 'programs of their own around the embedded node'},
   {files: /^src\/(drivers|payments)\//, reason: 'adapters: machines and gateways have clocks of their own'},
 ]
 
@@ -37,6 +38,8 @@ interface Zone {
   readonly may: readonly RegExp[]
   /** Packages and built-in modules that it may import. */
   readonly packages: RegExp
+  /** All its files count as one folder, those of folders inside it too. */
+  readonly isOneFolder?: boolean
 }
 
 const any = /./
@@ -52,6 +55,9 @@ const projections = /^projections\//
 
 /** `main.ts` and the two files it hands its work to: the only ones that build adapters and start servers. */
 const compositionRoot = 'composition root'
+
+/** Programs of their own around a store: each builds what it needs. */
+const storePrograms = 'store server and tools'
 
 /** Every file is in the first zone that names it. */
 export const zones: readonly Zone[] = [
@@ -95,7 +101,21 @@ export const zones: readonly Zone[] = [
     name: 'embedded node',
     files: /^src\/embedded-node\//,
     may: [],
-    packages: /^(@eventstore\/db-client\/generated\/|@grpc\/grpc-js|google-protobuf|node:)/,
+    isOneFolder: true,
+    packages: /^(@eventstore\/db-client\/generated\/|@grpc\/grpc-js|google-protobuf|zod|node:)/,
+  },
+  {
+    name: storePrograms,
+    files: /^src\/store-(server|tools)\//,
+    may: [
+      kernel,
+      /^src\/embedded-node\//,
+      /^src\/event-store\/(port|esdb[a-z-]*)\.ts$/,
+      /^src\/http\//,
+      /^src\/store-tools\//,
+      /^src\/config(-values)?\.ts$/,
+    ],
+    packages: any,
   },
   {name: 'machine driver', files: /^src\/drivers\//, may: [kernel], packages: /^(zod|ws|node:)/},
   {name: 'payment gateway', files: /^src\/payments\//, may: [kernel], packages: /^(zod|node:)/},
@@ -162,8 +182,10 @@ function importFault(path: string, zone: Zone, {target, isOurs, line}: Import): 
   if (!isOurs) return zone.packages.test(target) && target !== '(computed)' ? [] : fault
   if (!target.endsWith('.ts')) return fault
   const folderOf = (file: string) => file.slice(0, file.lastIndexOf('/'))
-  const isOwnFolder = folderOf(path) === folderOf(target)
-  if (adapters.some(adapter => adapter.test(target)) && !isOwnFolder && zone.name !== compositionRoot) return fault
+  // A folder inside a zone belongs to it.
+  const isOwnFolder = folderOf(path) === folderOf(target) || (zone.files.test(target) && zone.isOneFolder === true)
+  const mayBuild = zone.name === compositionRoot || zone.name === storePrograms
+  if (adapters.some(adapter => adapter.test(target)) && !isOwnFolder && !mayBuild) return fault
   return isOwnFolder || zone.may.some(pattern => pattern.test(target)) ? [] : fault
 }
 
