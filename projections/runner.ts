@@ -5,7 +5,7 @@ import type {Registry} from '../src/event-store/registry.ts'
 import type {StoredEvent} from '../src/kernel/messages.ts'
 import type {Clock, Timers} from '../src/kernel/time.ts'
 import type {DomainEvent, Projection} from './projection.ts'
-import {createPace} from './pace.ts'
+import {createPace, type Pace} from './pace.ts'
 import {openReadModels, type ReadModels} from './read-models.ts'
 
 /**
@@ -40,7 +40,11 @@ export interface RunnerParts {
   readonly file: string
   readonly onLost: (error: Error) => void
   readonly onHalted: (name: string, error: Error) => void
+  /** When to commit; given only by a simulation, whose every timer must be its own. */
+  readonly pace?: MakePace
 }
+
+export type MakePace = (nowMs: () => number, commit: () => void) => Pace
 
 const batchMax = 500
 const retryMs = 500
@@ -67,7 +71,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   }
 
   const nowMs = (): number => parts.clock.monotonicMs()
-  const pace = createPace(nowMs, () => {
+  const pace = (parts.pace ?? createPace)(nowMs, () => {
     try {
       flush()
     } catch (error) {

@@ -6,7 +6,7 @@ import {balanceQueries} from '../projections/balances.ts'
 import {catalogueQueries, changesCatalogue} from '../projections/catalogue.ts'
 import {machineQueries} from '../projections/machines.ts'
 import {purchaseQueries} from '../projections/purchases.ts'
-import {startProjections, type ProjectionRunner} from '../projections/runner.ts'
+import {startProjections, type MakePace, type ProjectionRunner} from '../projections/runner.ts'
 import {userQueries} from '../projections/users.ts'
 import {work as toDoList, workQueries, type WorkQueries} from '../projections/work.ts'
 import type {RandomBytes} from './access/secrets.ts'
@@ -56,6 +56,8 @@ export interface EngineParts {
   /** Nobody else can reach the store: see `LeaseParts.exclusive`. */
   readonly exclusive: boolean
   readonly log: EngineLog
+  /** See `RunnerParts.pace`. */
+  readonly pace?: MakePace
 }
 
 export interface EngineLog {
@@ -82,6 +84,7 @@ export function createEngine(parts: EngineParts) {
     timers,
     projections: allProjections,
     file: parts.readModelsFile,
+    ...(parts.pace === undefined ? {} : {pace: parts.pace}),
     onLost: error => log.warn('connection to the event store', error),
     onHalted(name, error) {
       log.alert(`read model ${name}`, error)

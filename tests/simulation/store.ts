@@ -1,0 +1,228 @@
+import {
+  OutcomeUnknown,
+  StoreUnavailable,
+  WrongExpectedRevision,
+  type AllMessage,
+  type Appended,
+  type EventStore,
+  type ExpectedRevision,
+  type NewEvent,
+  type ReadAllOptions,
+  type ReadStreamOptions,
+  type RecordedEvent,
+} from '../../src/event-store/port.ts'
+import type {Dice} from './dice.ts'
+import type {Faults} from './faults.ts'
+import type {Life, VirtualTime} from './virtual-time.ts'
+
+/** An event store in memory, and connections to it that fail on purpose. */
+export interface SimulatedStore {
+  readonly log: readonly RecordedEvent[]
+  /** While true, nobody is answered. */
+  setDown(isDown: boolean): void
+  isDown(): boolean
+  /** A connection of one program; after its life no answer arrives on it. Without faults: an honest observer's. */
+  connect(life: Life, faults: Faults | null): EventStore
+}
+
+export interface StoreParts {
+  readonly time: VirtualTime
+  readonly dice: Dice
+  /** Told of every event when it is written. Must not throw. */
+  readonly onEvent: (event: RecordedEvent) => void
+}
+
+const latencyMsMax = 20
+const lateMsMax = 5_000
+
+export function simulatedStore(parts: StoreParts): SimulatedStore {
+  const log: RecordedEvent[] = []
+  const streams = new Map<string, RecordedEvent[]>()
+  const followers = new Set<() => void>()
+  let isDown = false
+  const wakeFollowers = (): void => {
+    for (const wake of followers) wake()
+  }
+
+  function append(stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): Appended {
+    if (typeof expected !== 'bigint' && expected !== 'noStream') throw new Error(`nobody expects ${expected}`)
+    const there = streams.get(stream) ?? []
+    const from = expected === 'noStream' ? 0 : Number(expected) + 1
+    const repeated = there.slice(from, from + events.length)
+    const isRepeat = repeated.length > 0 && events.every(({id}, index) => repeated[index]?.id === id)
+    if (!isRepeat && there.length !== from) {
+      throw new WrongExpectedRevision(stream, there.length === 0 ? null : BigInt(there.length - 1))
+    }
+    if (!isRepeat) for (const event of events) record(stream, there, event)
+    const last = there[from + events.length - 1]
+    if (last === undefined) throw new Error('an append of nothing')
+    if (!isRepeat) wakeFollowers()
+    return {revision: last.revision, position: last.position}
+  }
+
+  function record(stream: string, there: RecordedEvent[], {id, type, data, metadata}: NewEvent): void {
+    const commit = BigInt(log.length)
+    const copy = JSON.parse(JSON.stringify({data, metadata})) as {data: unknown; metadata: unknown}
+    const revision = BigInt(there.length)
+    const recordedAtMs = Math.floor(parts.time.nowMs())
+    const event = {id, type, stream, revision, position: {commit, prepare: commit}, recordedAtMs, ...copy}
+    there.push(event)
+    log.push(event)
+    streams.set(stream, there)
+    parts.onEvent(event)
+  }
+
+  const server: Server = {log, streams, followers, append, isDown: () => isDown}
+  return {
+    log,
+    setDown(down) {
+      isDown = down
+      wakeFollowers()
+    },
+    isDown: () => isDown,
+    connect: (life, faults) => connection({...parts, server, life, faults}),
+  }
+}
+
+interface Server {
+  readonly log: readonly RecordedEvent[]
+  readonly streams: ReadonlyMap<string, readonly RecordedEvent[]>
+  readonly followers: Set<() => void>
+  append(stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): Appended
+  isDown(): boolean
+}
+
+interface Connection extends StoreParts {
+  readonly server: Server
+  readonly life: Life
+  readonly faults: Faults | null
+}
+
+function connection(to: Connection): EventStore {
+  const {server, faults} = to
+  const never = (): Promise<never> => Promise.reject(new Error('the engine does not do this'))
+  const read = async <Value>(of: () => Value): Promise<Value> => {
+    await hop(to)
+    if (server.isDown()) throw new StoreUnavailable('the store is down')
+    if (faults?.strikes('readRefused') === true) throw new StoreUnavailable('the read was refused')
+    const value = of()
+    await hop(to)
+    return value
+  }
+  return {
+    append: (stream, expected, events) => appendOver(to, stream, expected, events),
+    readStream: (stream, options) => read(() => page(server.streams.get(stream) ?? null, options)),
+    readAll: options => read(() => pageOfAll(server.log, options)),
+    subscribeToAll: ({after, signal}) => follow(to, after === undefined ? 0 : Number(after.commit) + 1, signal),
+    subscribeToStream() {
+      throw new Error('the engine does not do this')
+    },
+    deleteStream: never,
+    tombstoneStream: never,
+    isReady: () => Promise.resolve(!server.isDown()),
+    close: () => Promise.resolve(),
+  }
+}
+
+/** A request that was sent arrives whether or not its sender lives on; its answer only reaches the living. */
+async function appendOver(
+  to: Connection,
+  stream: string,
+  expected: ExpectedRevision,
+  events: readonly NewEvent[],
+): Promise<Appended> {
+  const {server, faults, time, dice} = to
+  const wasSent = await arrival(to)
+  if (server.isDown()) throw new StoreUnavailable('the store is down')
+  if (!wasSent) throw new OutcomeUnknown('the sender died')
+  if (faults?.strikes('appendRefused') === true) throw new StoreUnavailable('the append was refused')
+  if (faults?.strikes('requestLost') === true) {
+    await hop(to)
+    throw new OutcomeUnknown('the request was lost')
+  }
+  if (faults?.strikes('requestLate') === true) {
+    time.after(dice.below(lateMsMax), () => {
+      try {
+        server.append(stream, expected, events)
+      } catch (error) {
+        if (!(error instanceof WrongExpectedRevision)) throw error
+      }
+    })
+    await hop(to)
+    throw new OutcomeUnknown('the request is late')
+  }
+  try {
+    const appended = server.append(stream, expected, events)
+    await hop(to)
+    if (faults?.strikes('replyLost') === true) throw new OutcomeUnknown('the reply was lost')
+    return appended
+  } catch (error) {
+    if (error instanceof WrongExpectedRevision) {
+      faults?.count('wrongRevision')
+      await hop(to)
+    }
+    throw error
+  }
+}
+
+/** On the network, not in the program: half the requests under way when a program dies still arrive. */
+function arrival({time, dice, life}: Connection): Promise<boolean> {
+  const {promise, resolve} = Promise.withResolvers<boolean>()
+  time.after(dice.below(latencyMsMax), () => resolve(!life.isOver || dice.chance(0.5)))
+  return promise
+}
+
+function hop({time, dice, life}: Connection): Promise<void> {
+  const {promise, resolve} = Promise.withResolvers<void>()
+  time.after(dice.below(latencyMsMax), () => {
+    if (!life.isOver) resolve()
+  })
+  return promise
+}
+
+function page(events: readonly RecordedEvent[] | null, options: ReadStreamOptions): readonly RecordedEvent[] | null {
+  if (events === null) return null
+  const {direction = 'forwards', from, maxCount} = options
+  if (direction !== 'forwards' || typeof from !== 'bigint') throw new Error('the engine does not do this')
+  return events.slice(Number(from), Number(from) + maxCount)
+}
+
+function pageOfAll(log: readonly RecordedEvent[], {direction, from, maxCount}: ReadAllOptions) {
+  if (direction !== 'backwards' || from !== 'end') throw new Error('the engine does not do this')
+  return log.slice(-maxCount).reverse()
+}
+
+async function* follow(to: Connection, from: number, signal: AbortSignal): AsyncGenerator<AllMessage, void, undefined> {
+  const {server, faults} = to
+  await hop(to)
+  let isCaughtUp = false
+  for (let next = from; !signal.aborted;) {
+    if (server.isDown()) throw new StoreUnavailable('the store is down')
+    const event = server.log[next]
+    if (event === undefined) {
+      if (isCaughtUp) await newsFor(to, signal)
+      else yield {type: 'caughtUp'}
+      isCaughtUp = true
+      continue
+    }
+    if (faults?.strikes('subscriptionDropped') === true) throw new StoreUnavailable('the subscription was dropped')
+    yield {type: 'event', event}
+    next++
+  }
+}
+
+function newsFor(to: Connection, signal: AbortSignal): Promise<void> {
+  const {promise, resolve} = Promise.withResolvers<void>()
+  const {followers} = to.server
+  const wake = (): void => {
+    followers.delete(wake)
+    signal.removeEventListener('abort', wake)
+    if (to.life.isOver) return
+    to.time.after(to.dice.below(latencyMsMax), () => {
+      if (!to.life.isOver) resolve()
+    })
+  }
+  followers.add(wake)
+  signal.addEventListener('abort', wake)
+  return promise
+}
