@@ -19,21 +19,24 @@ export function limitConnections(server: Server, connectionsMax: number): Connec
   const {http2Servers} = server as unknown as {http2Servers: ReadonlyMap<Http2Server, unknown>}
   const admitted = new Set<Http2Session>()
   let refused = 0
-  const text = encodeURIComponent(`Too many connections: this node takes ${connectionsMax}`)
+  const text = encodeURI(`Too many connections: this node takes ${connectionsMax}`)
+  const admit = (session: Http2Session): boolean => {
+    if (admitted.has(session)) return true
+    if (admitted.size >= connectionsMax) return false
+    admitted.add(session)
+    session.once('close', () => admitted.delete(session))
+    return true
+  }
   for (const http2Server of http2Servers.keys()) {
     http2Server.maxConnections = 2 * connectionsMax
     http2Server.on('session', session => {
-      if (admitted.size >= connectionsMax) {
-        refused++
-        return
-      }
-      admitted.add(session)
-      session.once('close', () => admitted.delete(session))
+      if (!admit(session)) refused++
     })
     const listeners = http2Server.listeners('stream') as StreamListener[]
     http2Server.removeAllListeners('stream')
     http2Server.on('stream', (stream, headers) => {
-      if (stream.session !== undefined && admitted.has(stream.session)) {
+      // One that was refused is let in by a later call, when another has left.
+      if (stream.session !== undefined && admit(stream.session)) {
         for (const listener of listeners) listener(stream, headers)
         return
       }

@@ -164,9 +164,10 @@ interface StatsParts {
 
 /** What `/stats` answers. */
 function statsOf({store, meter, connections, openReads, load, limits}: StatsParts): () => Record<string, unknown> {
+  const begunMs = performance.now()
   return () => ({
     version: SERVER_VERSION,
-    uptimeSeconds: Math.floor(process.uptime()),
+    uptimeSeconds: Math.floor((performance.now() - begunMs) / 1000),
     log: {lastPosition: store.lastPosition(), ...store.sizes()},
     appends: meter.read(),
     connections: {open: connections.open(), refused: connections.refused(), max: limits.connectionsMax},
