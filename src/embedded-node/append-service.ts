@@ -9,7 +9,7 @@ import type {
 } from '@grpc/grpc-js'
 import {status} from '@grpc/grpc-js'
 
-import {collectEvents, streamProblem} from './append-checks.ts'
+import {appendsProblem, collectEvents, streamProblem} from './append-checks.ts'
 import {decodeAppendReq, encodeAppendSuccess, encodeAppendWrongVersion, encodePositionReply} from './append-messages.ts'
 import {serveBatchAppend} from './batch-append.ts'
 import {allow} from './credentials.ts'
@@ -44,6 +44,8 @@ function serveAppend(
   answerOnce: sendUnaryData<Buffer>,
 ): void {
   if (!allow(call, answerOnce)) return
+  const crowded = appendsProblem(openAppends)
+  if (crowded !== null) return answerOnce(crowded)
   const answer: sendUnaryData<Buffer> = (...reply) => {
     if (openAppends.delete(answer)) answerOnce(...reply)
   }

@@ -4,7 +4,7 @@
  */
 import {type ServerDuplexStream, type ServiceError, status} from '@grpc/grpc-js'
 
-import {type Collected, collectEvents, streamProblem} from './append-checks.ts'
+import {appendsProblem, type Collected, collectEvents, streamProblem} from './append-checks.ts'
 import {
   type BatchAppendChunk,
   type BatchAppendOptions,
@@ -27,6 +27,8 @@ export function serveBatchAppend(
   call: ServerDuplexStream<Buffer, Buffer>,
 ): void {
   if (!allow(call, error => call.emit('error', error))) return
+  const crowded = appendsProblem(openAppends)
+  if (crowded !== null) return void call.emit('error', crowded)
   const writer = burstWriter(call)
   let pending = 0
   let isHalfClosed = false

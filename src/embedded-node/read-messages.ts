@@ -23,6 +23,8 @@ function encodeUuid(id: Uint8Array, form: UuidForm): Buffer {
   return out
 }
 
+const REMEMBERED_NAME_LENGTH_MAX = 256
+
 /**
  * A bounded memory of encoded names. A store has few event types and few streams are busy at a time, so that most
  * events find theirs here.
@@ -30,6 +32,7 @@ function encodeUuid(id: Uint8Array, form: UuidForm): Buffer {
 function remembered(encode: (name: string) => Buffer): (name: string) => Buffer {
   const known = new Map<string, Buffer>()
   return name => {
+    if (name.length > REMEMBERED_NAME_LENGTH_MAX) return encode(name)
     const found = known.get(name)
     if (found !== undefined) return found
     if (known.size >= 4096) known.clear()

@@ -10,6 +10,7 @@ import {afterEach, beforeEach, expect, test} from 'vitest'
 import {type EmbeddedNode, startEmbeddedNode} from '../../src/embedded-node/node.ts'
 import type {Limits} from '../../src/embedded-node/server.ts'
 import {connectEventStore} from '../../src/event-store/esdb.ts'
+import {StoreUnavailable} from '../../src/event-store/port.ts'
 import {temporaryFolder} from '../support/store.ts'
 import {freshStream, newEvents} from '../support/store-events.ts'
 
@@ -172,3 +173,41 @@ test('connections above the limit are told so, and there is room when one ends',
   expect(await untilStats(stats => stats.reads.subscriptions === 2)).toMatchObject({connections: {open: 2, refused: 2}})
   await official.dispose()
 })
+
+test('appends above the limit are refused with the limit and written by nobody; a long name is refused, too', async () => {
+  await start()
+  const client = rawClient()
+  const open = Array.from({length: 2048}, () => {
+    const call = client.append(() => undefined)
+    call.on('error', () => undefined)
+    // The request goes out with its first message.
+    call.write(new streams.AppendReq())
+    return call
+  })
+  const refused = Promise.withResolvers<ServiceError | null>()
+  // Calls of one connection arrive in their order.
+  const late = client.append(error => refused.resolve(error))
+  late.on('error', () => undefined)
+  late.write(new streams.AppendReq())
+  expect(await refused.promise).toMatchObject({
+    code: status.RESOURCE_EXHAUSTED,
+    details: 'Nothing was written: this node takes 2048 appends at a time',
+  })
+  for (const call of open) call.cancel()
+  const store = connectEventStore(node.connectionString)
+  const answered = await untilAnswered(() => store.append('s', 'any', newEvents(1)))
+  expect(answered.revision).toBe(0n)
+  await expect(store.append('s'.repeat(4097), 'any', newEvents(1))).rejects.toThrow('more than 4096 bytes')
+  await store.close()
+})
+
+async function untilAnswered<Answer>(attempt: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 0; tries < 1000; tries++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+    }
+  }
+  throw new Error('no answer after 1,000 tries')
+}
