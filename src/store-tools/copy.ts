@@ -204,8 +204,7 @@ if (import.meta.main) {
       const {copied} = await copyStore(source, target, say)
       say(`Done: ${copied} events copied by this run.`)
     } finally {
-      await disconnect(source)
-      await disconnect(target)
+      await Promise.all([source, target].map(disconnect))
       await node?.close()
     }
   })
