@@ -1,7 +1,7 @@
 import {describe, expect, test} from 'vitest'
 import type {Answer} from '../../src/dispatch/caller.ts'
 import {createOnce} from '../../src/dispatch/once.ts'
-import {customer} from '../support/world.ts'
+import {customer} from '../support/world-acts.ts'
 
 const ann = customer('ann')
 const bob = customer('bob')

@@ -1,6 +1,8 @@
 import {afterEach, describe, expect, test} from 'vitest'
 import {at} from '../support/given.ts'
-import {balanceOf, booked, factsOf, grant, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import {balanceOf, booked, factsOf, grant} from '../support/world-acts.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 let node: RunningEngine

@@ -1,7 +1,8 @@
 import {afterEach, describe, expect, test} from 'vitest'
 import {at} from '../support/given.ts'
 import type {AppendFate, AppendSeen} from '../support/watched-store.ts'
-import {balanceOf, book, factsOf, grant, startWorld, type World} from '../support/world.ts'
+import {balanceOf, book, factsOf, grant} from '../support/world-acts.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

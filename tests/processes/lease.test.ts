@@ -7,7 +7,8 @@ import {lease} from '../../src/processes/lease.ts'
 import {openGate, gatedStore, gatedTimers, type Gate} from '../support/gate.ts'
 import {at, given} from '../support/given.ts'
 import {watchedStore} from '../support/watched-store.ts'
-import {booked, factsOf, grant, startWorld, type World} from '../support/world.ts'
+import {booked, factsOf, grant} from '../support/world-acts.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

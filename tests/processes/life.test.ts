@@ -1,6 +1,7 @@
 import {afterEach, describe, expect, test} from 'vitest'
 import {at} from '../support/given.ts'
-import {balanceOf, book, booked, customer, factsOf, grant, startWorld, type World} from '../support/world.ts'
+import {balanceOf, book, booked, customer, factsOf, grant} from '../support/world-acts.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

@@ -2,7 +2,8 @@ import {afterEach, describe, expect, test} from 'vitest'
 import {idOf} from '../../src/kernel/ids.ts'
 import {at} from '../support/given.ts'
 import type {AppendFate} from '../support/watched-store.ts'
-import {balanceOf, book, booked, factsOf, grant, owner, startWorld, type World} from '../support/world.ts'
+import {balanceOf, book, booked, factsOf, grant, owner} from '../support/world-acts.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

@@ -3,7 +3,9 @@ import type {Instant} from '../../src/kernel/time.ts'
 import {at} from '../support/given.ts'
 import {foldedRows, rowsOf} from '../projections/support.ts'
 import {Crashed} from '../support/watched-store.ts'
-import {balanceOf, book, booked, factsOf, grant, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import {balanceOf, book, booked, factsOf, grant} from '../support/world-acts.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

@@ -2,7 +2,8 @@ import {afterEach, describe, expect, test} from 'vitest'
 import {idOf} from '../../src/kernel/ids.ts'
 import {openGate} from '../support/gate.ts'
 import {at} from '../support/given.ts'
-import {booked, grant, owner, startWorld, type World} from '../support/world.ts'
+import {booked, grant, owner} from '../support/world-acts.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

@@ -2,7 +2,9 @@ import {afterEach, describe, expect, test} from 'vitest'
 import {idOf, type PurchaseId} from '../../src/kernel/ids.ts'
 import type {AppendFate, AppendSeen} from '../support/watched-store.ts'
 import {Crashed} from '../support/watched-store.ts'
-import {balanceOf, customer, owner, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import {balanceOf, customer, owner} from '../support/world-acts.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import {startWorld, type World} from '../support/world.ts'
 
 let world: World
 afterEach(() => world.stop())

@@ -2,7 +2,8 @@ import {readFileSync, statSync, truncateSync, writeFileSync} from 'node:fs'
 import {DatabaseSync} from 'node:sqlite'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {seeded} from '../support/given.ts'
-import {modelsFile, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import {modelsFile, startWorld, type World} from '../support/world.ts'
 import {liveThrough, unruly} from './history.ts'
 import {copyModels, foldedRows, rowsOf, type Rows} from './support.ts'
 
@@ -39,7 +40,7 @@ describe.each(['closed in order', 'left by a crash'])('read models %s', left => 
     async ({size, how, byte}) => {
       const dice = seeded(size + how.length)
       const kept = left === 'left by a crash' ? crashed : clean
-      for (let round = 0; round < 12; round++) {
+      for (let round = 0; round < 6; round++) {
         const file = modelsFile(world, `spoilt-${left}-${size}-${how}-${round}`)
         copyModels(kept, file)
         const content = readFileSync(file)

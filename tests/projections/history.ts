@@ -3,7 +3,9 @@ import {idOf, type BookingId, type PurchaseId} from '../../src/kernel/ids.ts'
 import {plusMinutes} from '../../src/kernel/time.ts'
 import {seeded} from '../support/given.ts'
 import {Crashed} from '../support/watched-store.ts'
-import {addMachine, book, customer, owner, type RunningEngine, type World} from '../support/world.ts'
+import {addMachine, book, customer, owner} from '../support/world-acts.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import type {World} from '../support/world.ts'
 
 const names = ['ann', 'bob', 'cyd', 'dan', 'eve']
 

@@ -2,7 +2,8 @@ import {rmSync} from 'node:fs'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {allProjections} from '../../projections/all.ts'
 import {allEventTypes} from '../../src/event-types.ts'
-import {modelsFile, startWorld, type RunningEngine, type World} from '../support/world.ts'
+import type {RunningEngine} from '../support/world-engine.ts'
+import {modelsFile, startWorld, type World} from '../support/world.ts'
 import {liveThrough, unruly} from './history.ts'
 import {copyModels, countOf, foldedRows, rowsOf, startFolding, type Rows} from './support.ts'
 
@@ -25,7 +26,7 @@ beforeAll(async () => {
     copies.push(copy)
   })
   node.act()
-  await liveThrough(world, () => node, 3, 160)
+  await liveThrough(world, () => node, 3, 120)
   live = rowsOf(node.engine.projections.db)
   movedBookings = (await world.log()).flatMap(({event}) =>
     event.type === 'AllocationFailedOver' ? [event.data.bookingId] : [],

@@ -1,59 +1,27 @@
 /** A whole engine, or several, around a real embedded node, in this process, under a clock that the test moves. */
-import {createSecretKey, randomBytes} from 'node:crypto'
-import {rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {createTokens} from '../../src/access/tokens.ts'
-import {defaultPolicy, type BookingPolicy} from '../../src/booking/policies.ts'
-import type {Caller} from '../../src/dispatch/caller.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import type {BookingPolicy} from '../../src/booking/policies.ts'
 import {simulatedKind, type MachineTruth, type PowerEffect} from '../../src/drivers/simulated.ts'
-import {createEngine, type Engine} from '../../src/engine.ts'
+import type {Engine} from '../../src/engine.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
 import {createRegistry} from '../../src/event-store/registry.ts'
 import {allEventTypes} from '../../src/event-types.ts'
-import type {PowerTimings} from '../../src/fleet/power.ts'
-import {idOf} from '../../src/kernel/ids.ts'
 import type {StoredEvent} from '../../src/kernel/messages.ts'
-import {msBetween, plusMinutes, type Instant} from '../../src/kernel/time.ts'
+import {msBetween, type Instant} from '../../src/kernel/time.ts'
 import type {DomainEvent} from '../../projections/projection.ts'
+import {gatedLog, gatedStore} from './gate.ts'
 import {at, seeded} from './given.ts'
 import {handClock, turn, type HandClock} from './hand-clock.ts'
 import {startTestStore, type TestStore} from './store.ts'
-import {gatedDriver, gatedLog, gatedStore, gatedTimers, type Gate} from './gate.ts'
-import {newWatch, watchedStore, type AppendFate, type AppendSeen, type StoreWatch} from './watched-store.ts'
+import {newWatch, watchedStore, type StoreWatch} from './watched-store.ts'
+import {seedCatalogue} from './world-acts.ts'
+import {buildEngine, type EngineOptions, type RunningEngine} from './world-engine.ts'
 
 export interface WorldOptions {
   /** Machines of pool `eu` and the configuration of their simulated drivers. Default: one, `eu-1`, that never fails. */
   readonly machines?: Readonly<Record<string, Readonly<Record<string, unknown>>>>
   readonly policy?: Partial<BookingPolicy>
   readonly seed?: number
-}
-
-export interface EngineOptions {
-  readonly nodeId?: string
-  readonly exclusive?: boolean
-  readonly fateOf?: (append: AppendSeen) => AppendFate | Promise<AppendFate>
-  /** Holds everything up that this engine waits for while it is closed, as SIGSTOP does. */
-  readonly gate?: Gate
-  /** While it is closed, machines are seen and switched, but the answers of their drivers do not come. */
-  readonly driverGate?: Gate
-  /** While it is closed, the whole log cannot be read: the read models do not begin to fold. Single streams can. */
-  readonly logGate?: Gate
-  /** Keeps the read models across restarts; default: in memory. */
-  readonly readModels?: string
-}
-
-export interface RunningEngine {
-  readonly engine: Engine
-  readonly complaints: string[]
-  /** Runs the processes until `stop`. */
-  act(): void
-  /** Ends the processes; the rest goes on. */
-  stopActing(): Promise<void>
-  /** Ends the processes, then the read models. */
-  stop(): Promise<void>
-  /** This engine stands still: the world no longer waits for its read models to catch up. */
-  ignore(): void
 }
 
 export interface World {
@@ -82,19 +50,9 @@ export interface World {
   stop(): Promise<void>
 }
 
-export const owner: Caller = {userId: idOf('owner'), roles: ['owner', 'operator'], requestId: 'test'}
-export const customer = (name: string): Caller => ({userId: idOf(name), roles: ['customer'], requestId: `of-${name}`})
-
 /** 21 November 2026, 08:00 UTC: every world begins here. */
 export const dawn = at('08:00')
 
-const timings: PowerTimings = {
-  bootTimeoutSeconds: 120,
-  stopResendSeconds: 10,
-  stopGraceSeconds: 60,
-  killSeconds: 30,
-  attemptsMax: 2,
-}
 const turnsMax = 2_000_000
 
 export async function startWorld(options: WorldOptions = {}): Promise<World> {
@@ -115,6 +73,19 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     return !projections.isCaughtUp() || projections.position() < watch.lastCommit
   }
 
+  // Rung whenever read models have folded something, or an engine is gone.
+  let bell = Promise.withResolvers<void>()
+  const ring = (): void => {
+    bell.resolve()
+    bell = Promise.withResolvers()
+  }
+  /** Read models take their time while nobody waits for them. */
+  const caughtUp = async ({engine: {projections}}: {readonly engine: Engine}): Promise<void> => {
+    if (!projections.isCaughtUp()) return projections.caughtUp
+    void projections.waitFor(watch.lastCommit, 1)
+    return bell.promise
+  }
+
   async function quiet(): Promise<void> {
     let still = 0
     for (let turns = 0; turns < turnsMax; turns++) {
@@ -122,6 +93,7 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
         await Promise.all(watch.inFlight)
         still = 0
       }
+      for (const one of running) if (isLagging(one)) await Promise.race([caughtUp(one), bell.promise])
       const before = watch.calls + hand.sleeps()
       await turn()
       const isStill = watch.inFlight.size === 0 && watch.calls + hand.sleeps() === before
@@ -169,7 +141,11 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
     const {gate, logGate} = engineOptions
     const gated = gate === undefined ? watched : gatedStore(watched, gate)
     const store = logGate === undefined ? gated : gatedLog(gated, logGate)
-    const built = buildEngine({store, hand, random, kind, options, engineOptions}, () => running.delete(built))
+    const parts = {store, hand, random, kind, policy: options.policy ?? {}, engineOptions, onNews: ring}
+    const built = buildEngine(parts, () => {
+      running.delete(built)
+      ring()
+    })
     running.add(built)
     // Whoever waits for its next try when told to stop needs the clock to go on.
     const engine = {
@@ -206,7 +182,9 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       await testStore.stop()
     },
   }
-  await seedWorld(world, configs)
+  const seeder = await world.startEngine()
+  await seedCatalogue(seeder.engine, configs)
+  await seeder.stop()
   return world
 }
 
@@ -218,156 +196,8 @@ function storedConfig(kind: Kind, config: unknown): Readonly<Record<string, unkn
   return parsed.config
 }
 
-function buildEngine(
-  parts: {
-    readonly store: EventStore
-    readonly hand: HandClock
-    readonly random: () => number
-    readonly kind: Kind
-    readonly options: WorldOptions
-    readonly engineOptions: EngineOptions
-  },
-  forget: () => void,
-): Omit<RunningEngine, 'ignore'> {
-  const {store, hand, random, kind, options, engineOptions} = parts
-  const {clock} = hand
-  const timers = engineOptions.gate === undefined ? hand.timers : gatedTimers(hand.timers, engineOptions.gate)
-  const complaints: string[] = []
-  const fleet = createFleet([kind])
-  const ids = {uuid: () => uuidFrom(random)}
-  const keys = [{kid: 'test', secret: createSecretKey(randomBytes(48))}]
-  const complain = (what: string, error: Error): void => void complaints.push(`${what}: ${error.message}`)
-  const engine = createEngine({
-    store,
-    clock,
-    timers,
-    ids,
-    timings,
-    random,
-    randomBytes: count => randomBytes(count),
-    tokens: createTokens({keys, issuer: 'test', audience: 'test', clock, ids}),
-    masterKey: createSecretKey(randomBytes(32)),
-    policy: {...defaultPolicy, ...options.policy},
-    drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (name, config) => fleet.parseConfig(name, config),
-      driver(machineId, registration) {
-        const driver = fleet.driver(machineId, registration)
-        return driver === null || engineOptions.driverGate === undefined
-          ? driver
-          : gatedDriver(driver, engineOptions.driverGate)
-      },
-      failureOf: driverFailureOf,
-    },
-    readModelsFile: engineOptions.readModels ?? ':memory:',
-    nodeId: engineOptions.nodeId ?? 'node-a',
-    exclusive: engineOptions.exclusive ?? true,
-    log: {warn: complain, alert: complain},
-  })
-  const stopping = new AbortController()
-  let acting: Promise<void> = Promise.resolve()
-  const stopActing = async (): Promise<void> => {
-    stopping.abort()
-    await acting.catch(() => undefined)
-  }
-  return {
-    engine,
-    complaints,
-    act() {
-      acting = engine.act(stopping.signal)
-      acting.catch((error: unknown) => complain('act', error as Error))
-    },
-    stopActing,
-    async stop() {
-      await stopActing()
-      await engine.projections.stop()
-      forget()
-    },
-  }
-}
-
-async function seedWorld(world: World, machines: Readonly<Record<string, unknown>>): Promise<void> {
-  const seeder = await world.startEngine()
-  const {operations} = seeder.engine
-  const dollars = (amount: number) => ({amountMinor: amount * 100, currency: 'USD'})
-  const commands = [
-    {type: 'ListService', service: {serviceId: idOf<'Service'>('ENCH'), name: 'Enchanting', pricePerHour: dollars(10)}},
-    {type: 'ListRealm', realm: {realmId: idOf<'Realm'>('EU'), name: 'Europe', poolId: idOf<'Pool'>('eu')}},
-    {type: 'ListPack', pack: {packId: idOf<'Pack'>('ten'), name: 'Ten hours', minutes: 600, price: dollars(50)}},
-  ] as const
-  for (const [index, command] of commands.entries()) {
-    const changed = await operations.changeCatalogue(owner, {idempotencyKey: `seed-${index}`, command})
-    if (!changed.ok) throw new Error(changed.refusal.type)
-  }
-  for (const [machineId, config] of Object.entries(machines)) await addMachine(seeder.engine, machineId, config)
-  await world.quiet()
-  await seeder.stop()
-}
-
-export async function addMachine(engine: Engine, machineId: string, config: unknown): Promise<void> {
-  const registered = await engine.operations.registerMachine(owner, {
-    idempotencyKey: `register-${machineId}`,
-    machineId: idOf(machineId),
-    name: machineId,
-    poolId: idOf('eu'),
-    services: [idOf('ENCH')],
-    driver: {kind: 'simulated', config},
-  })
-  if (!registered.ok) throw new Error(registered.refusal.type)
-}
-
-export async function grant(engine: Engine, name: string, minutes: number): Promise<void> {
-  const granted = await engine.purchases.grantHours(owner, {
-    idempotencyKey: `grant-${name}-${minutes}`,
-    userId: idOf(name),
-    minutes,
-    reason: 'test',
-    expiresAt: null,
-  })
-  if (!granted.ok) throw new Error(granted.refusal.type)
-}
-
-export function book(engine: Engine, name: string, start: Instant, more: {key?: string; minutes?: number} = {}) {
-  const {key = `book-${name}-${start}`, minutes = 60} = more
-  const place = {serviceId: idOf<'Service'>('ENCH'), realmId: idOf<'Realm'>('EU')}
-  return engine.bookings.book(customer(name), {idempotencyKey: key, ...place, start, minutes, zone: null})
-}
-
-/** Books and insists on it. */
-export async function booked(
-  engine: Engine,
-  name: string,
-  start: Instant,
-  more: {key?: string; minutes?: number} = {},
-) {
-  const answer = await book(engine, name, start, more)
-  if (!answer.ok) throw new Error(`refused: ${answer.refusal.type}`)
-  return answer.value
-}
-
-export const hourFrom = (start: Instant): {start: Instant; end: Instant} => ({start, end: plusMinutes(start, 60)})
-
-/** A booking's facts in the order of the log, whatever stream they are in: type and data. */
-export async function factsOf(world: World, bookingId: string): Promise<readonly [string, Record<string, unknown>][]> {
-  const facts = (await world.log()).map(({event}): [string, Record<string, unknown>] => [event.type, {...event.data}])
-  return facts.filter(([, data]) => data['bookingId'] === bookingId)
-}
-
-export async function lifeOf(world: World, bookingId: string): Promise<readonly string[]> {
-  return (await factsOf(world, bookingId)).map(([type]) => type)
-}
-
-export function balanceOf(engine: Engine, name: string, now: Instant): [available: number, held: number] {
-  const {availableMinutes, heldMinutes} = engine.queries.balances.balance(name, now)
-  return [availableMinutes, heldMinutes]
-}
-
 export function modelsFile(world: World, name: string): string {
   return join(world.testStore.dataDir, `${name}.sqlite`)
-}
-
-export function deleteModels(file: string): void {
-  for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, {force: true})
 }
 
 const registry = createRegistry(...allEventTypes)
@@ -387,9 +217,4 @@ export async function readLog(store: EventStore): Promise<readonly StoredEvent<D
     if (last === undefined || page.length < pageSize) return facts
     from = last.position
   }
-}
-
-function uuidFrom(next: () => number): string {
-  const hex = Array.from({length: 32}, () => Math.floor(next() * 16).toString(16)).join('')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
 }
