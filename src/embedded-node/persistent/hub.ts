@@ -18,7 +18,8 @@ export interface Hub {
   /** The group begins anew from its checkpoint, without its consumers; its filter stays. */
   update(definition: GroupDefinition, user: string): Change
   remove(source: string, group: string, user: string): Change
-  find(source: string, group: string): Group | null
+  /** The group, or why there is none. */
+  find(source: string, group: string): Group | ServiceError
   list(): readonly Group[]
   /** Ends all calls and reads the groups again. */
   restart(): void
@@ -116,7 +117,10 @@ export function openHub(context: ReadContext, commits: GroupCommit): Hub {
       change({source, group}, user, existing =>
         existing === null ? groupError('does-not-exist', source, group) : null,
       ),
-    find: (source, group) => groups.get(groupKey(source, group)) ?? null,
+    find(source, group) {
+      const missing = problem === null ? groupError('does-not-exist', source, group) : null
+      return groups.get(groupKey(source, group)) ?? missing ?? groupError('failed', source, group, problem ?? '')
+    },
     list: () => [...groups.values()],
     restart() {
       closeAll()
@@ -139,7 +143,10 @@ function loadGroups(context: ReadContext, commits: GroupCommit, groups: Map<stri
     }
     return null
   } catch (error) {
-    return `the newest event of ${CONFIG_STREAM} cannot be read: ${String(error)}`
+    for (const group of groups.values()) group.close()
+    groups.clear()
+    const text = error instanceof Error ? error.message : String(error)
+    return `what ${CONFIG_STREAM} or a checkpoint says cannot be read: ${text.replaceAll(/\s+/g, ' ')}`
   }
 }
 

@@ -71,7 +71,7 @@ function connect(
   if (options === undefined) throw new BadMessage('the first message names no group')
   const source = sourceOf(options)
   const group = hub.find(source, options.getGroupName())
-  if (group === null) return groupError('does-not-exist', source, options.getGroupName())
+  if (group instanceof Error) return group
   const writer = burstWriter(call)
   const form = options.getUuidOption()?.hasString() === true ? 'string' : 'structured'
   // The confirmation comes before the first message, and not at all when there are too many consumers.

@@ -120,7 +120,7 @@ function given<Options>(options: Options | undefined): Options {
 function named(hub: Hub, options: GetInfoReq.Options | ReplayParkedReq.Options): Group {
   const source = sourceOf(options)
   const group = hub.find(source, options.getGroupName())
-  if (group === null) throw refusal(groupError('does-not-exist', source, options.getGroupName()))
+  if (group instanceof Error) throw refusal(group)
   return group
 }
 
