@@ -1,6 +1,7 @@
 /** What reads and subscriptions share. */
-import type {ServiceError} from '@grpc/grpc-js'
+import {type ServiceError, status} from '@grpc/grpc-js'
 
+import {grpcError} from './grpc-errors.ts'
 import {BadMessage} from './protobuf.ts'
 import {isLink, resolveLink} from './reader.ts'
 import type {ReadRequest} from './read-request.ts'
@@ -42,6 +43,16 @@ export function guardedBy(broken: (error: Error) => void): ReadContext['guard'] 
 export interface ReadLoad {
   subscriptions: number
   refused: number
+}
+
+/** Null while one more call may be served. */
+export function readsRefusal({openReads, readsMax, load}: ReadContext): ServiceError | null {
+  if (openReads.size < readsMax) return null
+  load.refused++
+  return grpcError(
+    status.RESOURCE_EXHAUSTED,
+    `Too many reads and subscriptions: this node serves ${readsMax} at a time`,
+  )
 }
 
 export function encodeForRead(context: ReadContext, request: ReadRequest, event: StoredEvent): Buffer {

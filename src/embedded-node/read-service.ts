@@ -6,7 +6,7 @@ import {allow} from './credentials.ts'
 import {grpcError, streamDeletedError} from './grpc-errors.ts'
 import {openOutlet, type Outlet} from './outlet.ts'
 import {BadMessage} from './protobuf.ts'
-import {encodeForRead, type ReadContext, turnOfOthers} from './read-context.ts'
+import {encodeForRead, type ReadContext, readsRefusal, turnOfOthers} from './read-context.ts'
 import {PAGE_EVENTS, readStreamPage, streamStatus} from './reader.ts'
 import {parseReadRequest, type ReadRequest} from './read-request.ts'
 import type {StoredEvent} from './records.ts'
@@ -15,10 +15,9 @@ import {encodeStreamNotFound} from './read-messages.ts'
 
 export function serveRead(context: ReadContext, call: ServerWritableStream<ReadReq, Buffer>): void {
   if (!allow(call, error => call.emit('error', error))) return
-  if (context.openReads.size >= context.readsMax) {
-    context.load.refused++
-    const text = `Too many reads and subscriptions: this node serves ${context.readsMax} at a time`
-    call.emit('error', grpcError(status.RESOURCE_EXHAUSTED, text))
+  const refusal = readsRefusal(context)
+  if (refusal !== null) {
+    call.emit('error', refusal)
     return
   }
   const outlet = openOutlet(call, context.openReads)

@@ -133,7 +133,7 @@ test('reads no further ahead than its buffer, however far behind the consumer is
 test('holds a bounded number of bytes of large events, and delivers them all', async () => {
   const stream = freshStream()
   const large = 'x'.repeat(900_000)
-  for (let number = 0; number < 60; number++) {
+  for (let number = 0; number < 50; number++) {
     await client.appendToStream(stream, jsonEvent({type: 'Large', data: {number, large}}))
   }
   const settings = persistentSubscriptionToStreamSettingsFromDefaults({startFrom: 'start'})
@@ -144,7 +144,7 @@ test('holds a bounded number of bytes of large events, and delivers them all', a
   expect((await infoOf(stream)).stats.readBufferCount).toBeLessThan(45)
   await consumer.leave()
   const next = await join(client, stream, 5)
-  expect(revisionsOf(await next.take(60))).toEqual(Array.from({length: 60}, (_, index) => index))
+  expect(revisionsOf(await next.take(50))).toEqual(Array.from({length: 50}, (_, index) => index))
   await next.leave()
 })
 

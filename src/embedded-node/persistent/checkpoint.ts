@@ -6,7 +6,7 @@ import type {GroupDefinition} from './settings.ts'
 
 export interface Checkpoint {
   /** The newest that was written; null before the first. */
-  last(): number | null
+  last(this: void): number | null
   /** Writes it if it is due; `finished` events in all lie before it. `isTick` is true once a second. */
   mark(at: number, finished: number, isTick: boolean): void
 }

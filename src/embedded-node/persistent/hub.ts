@@ -3,21 +3,13 @@ import type {ServiceError} from '@grpc/grpc-js'
 
 import type {GroupCommit} from '../group-commit.ts'
 import {groupError} from '../grpc-errors.ts'
-import {BadMessage} from '../protobuf.ts'
 import type {ReadContext} from '../read-context.ts'
-import {metadataStreamOf} from '../stream-rules.ts'
-import {CONFIG_STREAM, CONFIG_TYPE, configData, readConfig} from './config.ts'
+import {type Changes, openChanges} from './changes.ts'
+import {CONFIG_STREAM, readConfig} from './config.ts'
 import {type Group, openGroup} from './group.ts'
-import {append, checkpointStreamOf, jsonEvent, metadataEvent, parkedStreamOf} from './records.ts'
-import {definitionProblem, type GroupDefinition, groupKey} from './settings.ts'
+import {groupKey} from './settings.ts'
 
-type Change = Promise<ServiceError | null>
-
-export interface Hub {
-  create(definition: GroupDefinition, user: string): Change
-  /** The group begins anew from its checkpoint, without its consumers; its filter stays. */
-  update(definition: GroupDefinition, user: string): Change
-  remove(source: string, group: string, user: string): Change
+export interface Hub extends Changes {
   /** The group, or why there is none. */
   find(source: string, group: string): Group | ServiceError
   list(): readonly Group[]
@@ -27,96 +19,28 @@ export interface Hub {
 }
 
 const TICK_MS = 1000
-const GROUPS_MAX = 1000
-const CHANGES_MAX = 1000
 
 export function openHub(context: ReadContext, commits: GroupCommit): Hub {
   const groups = new Map<string, Group>()
-  let problem: string | null = null
-  let changes: Promise<unknown> = Promise.resolve()
-  let pending = 0
+  let problem = loadGroups(context, commits, groups)
 
-  const load = (): void => {
-    problem = loadGroups(context, commits, groups)
-  }
   const closeAll = (): void => {
     for (const group of groups.values()) group.close()
     groups.clear()
   }
+  const each = (act: (group: Group) => void): void => {
+    context.guard(() => {
+      for (const group of groups.values()) act(group)
+    })
+  }
   const advanceAll = (): void => {
     context.tail.onCommit(advanceAll)
-    context.guard(() => {
-      for (const group of groups.values()) group.advance()
-    })
+    each(group => group.advance())
   }
-  const ticking = setInterval(() => {
-    context.guard(() => {
-      for (const group of groups.values()) group.tick()
-    })
-  }, TICK_MS)
-
-  /** One change after the other: each is written before it counts. */
-  const change = async (
-    {source, group}: Pick<GroupDefinition, 'source' | 'group'>,
-    user: string,
-    check: (existing: Group | null) => GroupDefinition | null | ServiceError,
-  ): Change => {
-    if (pending >= CHANGES_MAX) return groupError('failed', source, group, 'too many changes at once')
-    pending++
-    const outcome = changes.then(async () => {
-      if (problem !== null) return groupError('failed', source, group, problem)
-      const key = groupKey(source, group)
-      const next = check(groups.get(key) ?? null)
-      if (next instanceof Error) return next
-      const others = [...groups.values()].filter(other => other.key !== key).map(other => other.definition)
-      if (others.length >= GROUPS_MAX) return groupError('failed', source, group, `more than ${GROUPS_MAX} groups`)
-      // Opened first: a filter that cannot be read must not be written.
-      const opened = next === null ? null : openGroup(context, commits, next)
-      const definitions = next === null ? others : [...others, next]
-      const isWritten = await saveConfig(context, commits, configData(definitions, context.nowMs(), user))
-      if (!isWritten) return groupError('failed', source, group, 'the configuration could not be written')
-      groups.get(key)?.close()
-      if (opened === null) {
-        groups.delete(key)
-        forget(commits, key)
-      } else {
-        groups.set(key, opened)
-        opened.advance()
-      }
-      return null
-    })
-    changes = outcome.catch(() => null)
-    try {
-      return await outcome
-    } catch (error) {
-      if (error instanceof BadMessage) return groupError('failed', source, group, error.message)
-      throw error
-    } finally {
-      pending--
-    }
-  }
-  const valid = (definition: GroupDefinition): GroupDefinition | ServiceError => {
-    const reason = definitionProblem(definition, context.store.lastPosition())
-    return reason === null ? definition : groupError('failed', definition.source, definition.group, reason)
-  }
-
-  load()
+  const ticking = setInterval(() => each(group => group.tick()), TICK_MS)
   advanceAll()
   return {
-    create: (definition, user) =>
-      change(definition, user, existing =>
-        existing === null ? valid(definition) : groupError('exists', definition.source, definition.group),
-      ),
-    update: (definition, user) =>
-      change(definition, user, existing =>
-        existing === null
-          ? groupError('does-not-exist', definition.source, definition.group)
-          : valid({...definition, filter: existing.definition.filter}),
-      ),
-    remove: (source, group, user) =>
-      change({source, group}, user, existing =>
-        existing === null ? groupError('does-not-exist', source, group) : null,
-      ),
+    ...openChanges(context, commits, groups, () => problem),
     find(source, group) {
       const missing = problem === null ? groupError('does-not-exist', source, group) : null
       return groups.get(groupKey(source, group)) ?? missing ?? groupError('failed', source, group, problem ?? '')
@@ -124,8 +48,8 @@ export function openHub(context: ReadContext, commits: GroupCommit): Hub {
     list: () => [...groups.values()],
     restart() {
       closeAll()
-      load()
-      for (const group of groups.values()) group.advance()
+      problem = loadGroups(context, commits, groups)
+      each(group => group.advance())
     },
     close() {
       clearInterval(ticking)
@@ -147,21 +71,5 @@ function loadGroups(context: ReadContext, commits: GroupCommit, groups: Map<stri
     groups.clear()
     const text = error instanceof Error ? error.message : String(error)
     return `what ${CONFIG_STREAM} or a checkpoint says cannot be read: ${text.replaceAll(/\s+/g, ' ')}`
-  }
-}
-
-function saveConfig({store}: ReadContext, commits: GroupCommit, data: Buffer): Promise<boolean> {
-  if (store.state(CONFIG_STREAM).rules.maxCount === undefined) {
-    append(commits, metadataStreamOf(CONFIG_STREAM), [metadataEvent({$maxCount: 2})], () => undefined)
-  }
-  return new Promise(resolve => {
-    append(commits, CONFIG_STREAM, [{...jsonEvent(CONFIG_TYPE, null), data}], resolve)
-  })
-}
-
-/** Soft-deletes what the group kept; there may be nothing. */
-function forget(commits: GroupCommit, key: string): void {
-  for (const stream of [checkpointStreamOf(key), parkedStreamOf(key)]) {
-    commits.enqueue({kind: 'softDelete', stream, expected: 'any'}, Infinity, () => undefined)
   }
 }

@@ -6,7 +6,7 @@ import {burstWriter} from '../burst-writer.ts'
 import {allow, userOf} from '../credentials.ts'
 import {grpcError, groupError} from '../grpc-errors.ts'
 import {BadMessage} from '../protobuf.ts'
-import type {ReadContext} from '../read-context.ts'
+import {type ReadContext, readsRefusal} from '../read-context.ts'
 import {encodeConfirmation, encodeReadEvent} from '../read-messages.ts'
 import type {Consumer} from './consumers.ts'
 import type {Group, NackAction} from './group.ts'
@@ -22,6 +22,11 @@ interface Connection {
 
 export function servePersistentRead(context: ReadContext, hub: Hub, call: Call): void {
   if (!allow(call, error => call.emit('error', error))) return
+  const refusal = readsRefusal(context)
+  if (refusal !== null) {
+    call.emit('error', refusal)
+    return
+  }
   let connection: Connection | null = null
   let isOver = false
 
