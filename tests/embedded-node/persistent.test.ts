@@ -179,6 +179,18 @@ test('replays up to a number and leaves the rest parked', async () => {
   await consumer.leave()
 })
 
+test('a group on $all that starts from the end begins with the event that makes it', async () => {
+  const group = freshName()
+  await client.appendToStream(freshStream(), tested(1))
+  const settings = persistentSubscriptionToAllSettingsFromDefaults({startFrom: 'end'})
+  await client.createPersistentSubscriptionToAll(group, settings)
+  const consumer = await joinAll(client, group)
+  const [first] = await consumer.take(1)
+  expect(first?.event).toMatchObject({type: '$PersistentConfig', streamId: '$persistentSubscriptionConfig'})
+  expect(JSON.stringify(first?.event?.data)).toContain(group)
+  await consumer.leave()
+})
+
 test('two events with the same id are both delivered, one after the other', async () => {
   const [prefix, group] = [freshStream(), freshName()]
   const filter = streamNameFilter({prefixes: [prefix]})

@@ -10,6 +10,7 @@ import {CONFIG_STREAM, CONFIG_TYPE, configData} from './config.ts'
 import {type Group, openGroup} from './group.ts'
 import {append, checkpointStreamOf, jsonEvent, metadataEvent, parkedStreamOf} from './records.ts'
 import {definitionProblem, type GroupDefinition, groupKey, passesAll} from './settings.ts'
+import {openSource} from './source.ts'
 
 /** Null when it is done. */
 type Outcome = Promise<ServiceError | null>
@@ -52,6 +53,8 @@ export function openChanges(
     const others = [...groups.values()].filter(other => other.key !== key).map(other => other.definition)
     if (others.length >= GROUPS_MAX) return failed(`more than ${GROUPS_MAX} groups`)
     const definitions = next === null ? others : [...others, next]
+    // What is written from the request on is live, the event of the configuration itself included.
+    const liveFrom = next === null ? 0 : openSource(context, next.source, next.filter).end()
     const isWritten = await saveConfig(context, commits, configData(definitions, context.nowMs(), user))
     if (!isWritten) return failed('the configuration could not be written')
     groups.get(key)?.close()
@@ -59,7 +62,7 @@ export function openChanges(
     if (next === null) {
       forget(commits, key)
     } else {
-      const opened = openGroup(context, commits, next)
+      const opened = openGroup(context, commits, next, liveFrom)
       groups.set(key, opened)
       opened.advance()
     }

@@ -34,13 +34,18 @@ export interface Engine {
 }
 
 /** @throws BadMessage when the filter cannot be read */
-export function openEngine(context: ReadContext, commits: GroupCommit, definition: GroupDefinition): Engine {
+export function openEngine(
+  context: ReadContext,
+  commits: GroupCommit,
+  definition: GroupDefinition,
+  liveFrom?: number,
+): Engine {
   const {source, group, settings} = definition
   const key = groupKey(source, group)
   const backlog = openBacklog(settings.historyBufferSize)
   const checkpoint = openCheckpoint(context.store, commits, key, definition)
   const replay = openReplay(context.store, commits, key, backlog)
-  const reading = openReading(context, definition, checkpoint.last(), backlog)
+  const reading = openReading(context, definition, checkpoint.last() ?? {liveFrom}, backlog)
   const deliveries = openDeliveries(settings, backlog)
   let isClosed = false
   let isScheduled = false

@@ -45,10 +45,18 @@ export interface Group {
 /** Most messages that one consumer may have on its way, whatever it asks for. */
 const SLOTS_MAX = 5000
 
-/** @throws BadMessage when the filter cannot be read */
-export function openGroup(context: ReadContext, commits: GroupCommit, definition: GroupDefinition): Group {
+/**
+ * @param liveFrom where a group without a checkpoint begins that starts from the end; default the end of now
+ * @throws BadMessage when the filter cannot be read
+ */
+export function openGroup(
+  context: ReadContext,
+  commits: GroupCommit,
+  definition: GroupDefinition,
+  liveFrom?: number,
+): Group {
   const {source, group, settings} = definition
-  const engine = openEngine(context, commits, definition)
+  const engine = openEngine(context, commits, definition, liveFrom)
   const {backlog, deliveries, advance} = engine
 
   const settleAll = (keys: readonly string[], settle: (message: Message) => void): void => {

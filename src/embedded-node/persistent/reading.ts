@@ -21,14 +21,15 @@ export interface Reading {
 export function openReading(
   context: ReadContext,
   definition: GroupDefinition,
-  checkpoint: number | null,
+  /** The checkpoint; without one, where a group that starts from the end begins, default the end of now. */
+  resume: number | {readonly liveFrom: number | undefined},
   backlog: Backlog,
 ): Reading {
   const {settings, startFrom} = definition
   const source = openSource(context, definition.source, definition.filter)
-  const begin = startFrom === LIVE ? source.end() : startFrom
-  let cursor = checkpoint === null ? begin : checkpoint + 1
-  let lastRead = checkpoint
+  const begin = (liveFrom: number | undefined): number => (startFrom === LIVE ? (liveFrom ?? source.end()) : startFrom)
+  let cursor = typeof resume === 'number' ? resume + 1 : begin(resume.liveFrom)
+  let lastRead = typeof resume === 'number' ? resume : null
   let lastKnown: number | null = null
   let sequence = 0
   return {
