@@ -26,8 +26,9 @@ import type {IdSource, MachineId} from './kernel/ids.ts'
 import type {Clock, Timers} from './kernel/time.ts'
 import {keepLease} from './processes/lease-keeper.ts'
 import type {DriverFailure, PowerDriver} from './processes/machine-worker.ts'
-import {defaultLookIntervals} from './processes/power.ts'
+import {defaultLookIntervals, type LookIntervals} from './processes/power.ts'
 import {runProcesses, type ProcessParts} from './processes/runner.ts'
+import type {Naps} from './processes/scheduler.ts'
 import type {MachineListing, Work} from './processes/steps.ts'
 import type {BookedMachine, BookingWork} from './processes/booking.ts'
 
@@ -58,6 +59,15 @@ export interface EngineParts {
   readonly log: EngineLog
   /** See `RunnerParts.pace`. */
   readonly pace?: MakePace
+  /** How often to look and how long to sleep. Given only by a simulation, whose years must pass quickly. */
+  readonly tempo?: Tempo
+}
+
+export interface Tempo {
+  readonly looks: LookIntervals
+  readonly naps: Naps
+  /** See `LeaseParts.termMs`. */
+  readonly leaseTermMs: number
 }
 
 export interface EngineLog {
@@ -122,7 +132,9 @@ export function createEngine(parts: EngineParts) {
     act: (stopping: AbortSignal): Promise<void> => {
       const signal = AbortSignal.any([stopping, blind.signal])
       const onError = (error: Error): void => log.warn('lease', error)
-      const lease = {handler, clock, timers, ids, onError, nodeId: parts.nodeId, exclusive: parts.exclusive}
+      const {nodeId, exclusive, tempo} = parts
+      const term = tempo === undefined ? {} : {termMs: tempo.leaseTermMs}
+      const lease = {handler, clock, timers, ids, onError, nodeId, exclusive, ...term}
       return keepLease(lease, signal, async taken => {
         await Promise.race([projections.caughtUp, aborted(taken.held)])
         if (taken.isHeld()) await runProcesses(processes, taken)
@@ -144,7 +156,7 @@ function processParts(
   work: WorkQueries,
   handler: ProcessParts['handler'],
 ): ProcessParts {
-  const {clock, timers, ids, random, timings, drivers, log} = parts
+  const {clock, timers, ids, random, timings, drivers, log, tempo} = parts
   const bookingsOnMax = 8
   return {
     handler,
@@ -153,7 +165,8 @@ function processParts(
     ids,
     random,
     timings,
-    intervals: defaultLookIntervals,
+    intervals: tempo?.looks ?? defaultLookIntervals,
+    ...(tempo === undefined ? {} : {naps: tempo.naps}),
     driverOf(machineId) {
       const row = work.machine(machineId)
       return row === null ? null : drivers.driver(machineId, row.driver)

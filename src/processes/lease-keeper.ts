@@ -17,6 +17,8 @@ export interface LeaseParts {
    * is gone, and nobody can take it away, so it is neither waited for nor renewed.
    */
   readonly exclusive: boolean
+  /** How long the lease lasts without a renewal; the same on every node. 10 s unless told. */
+  readonly termMs?: number
   readonly onError: (error: Error) => void
 }
 
@@ -34,8 +36,8 @@ export interface HeldLease {
 }
 
 export const leaseTermMs = 10_000
-const renewEveryMs = leaseTermMs / 4
-const watchEveryMs = 1_000
+const renewalsPerTerm = 4
+const watchesPerTerm = 10
 
 /**
  * Waits for the lease, runs `act` while it is held, and starts over when it is lost, until `signal` ends it. The lease
@@ -73,7 +75,7 @@ interface TakenLease {
 }
 
 async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<TakenLease | null> {
-  const {handler, clock, timers, nodeId, exclusive} = parts
+  const {handler, clock, timers, nodeId, exclusive, termMs = leaseTermMs} = parts
   let seen: LeaseState | null = null
   let seenAtMs = clock.monotonicMs()
   while (!signal.aborted) {
@@ -84,28 +86,28 @@ async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<TakenL
         seenAtMs = clock.monotonicMs()
       }
       const free = now.holder === null || now.holder === nodeId || exclusive
-      if (free || clock.monotonicMs() - seenAtMs > leaseTermMs) {
-        const goodUntilMs = clock.monotonicMs() + leaseTermMs
+      if (free || clock.monotonicMs() - seenAtMs > termMs) {
+        const goodUntilMs = clock.monotonicMs() + termMs
         const taken = await quietly(parts, () => send(parts, {type: 'TakeLease', holder: nodeId, seen: now}))
         if (taken?.ok === true) return {epoch: taken.state.epoch, goodUntilMs}
       }
     }
-    await timers.sleep(watchEveryMs, signal)
+    await timers.sleep(termMs / watchesPerTerm, signal)
   }
   return null
 }
 
 /** Resolves when the lease must be taken as lost. */
 async function renewUntilLost(parts: LeaseParts, taken: TakenLease, held: AbortSignal): Promise<void> {
-  const {clock, timers, nodeId} = parts
+  const {clock, timers, nodeId, termMs = leaseTermMs} = parts
   const {epoch} = taken
   while (!held.aborted) {
-    await timers.sleep(Math.max(0, Math.min(renewEveryMs, taken.goodUntilMs - clock.monotonicMs())), held)
+    await timers.sleep(Math.max(0, Math.min(termMs / renewalsPerTerm, taken.goodUntilMs - clock.monotonicMs())), held)
     const sentAtMs = clock.monotonicMs()
     if (sentAtMs >= taken.goodUntilMs || held.aborted) return
     const renewal = quietly(parts, () => send(parts, {type: 'RenewLease', holder: nodeId, epoch}))
     const renewed = await Promise.race([renewal, timers.sleep(taken.goodUntilMs - sentAtMs, held).then(() => null)])
-    if (renewed?.ok === true) taken.goodUntilMs = sentAtMs + leaseTermMs
+    if (renewed?.ok === true) taken.goodUntilMs = sentAtMs + termMs
     if (renewed?.ok === false) return
   }
 }

@@ -5,7 +5,7 @@ import type {BookingEvent} from '../booking/events.ts'
 import type {Machine} from '../fleet/decider.ts'
 import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
-import {createScheduler, type Scheduler} from './scheduler.ts'
+import {createScheduler, type Naps, type Scheduler} from './scheduler.ts'
 import {lookAtMachine, type MachineWorkerParts} from './machine-worker.ts'
 import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
 
@@ -25,6 +25,8 @@ export interface ProcessParts extends Omit<MachineWorkerParts, 'bookingsOn'> {
   /** Calls back after every batch of events the read models have folded; answers how to stop it. */
   readonly onEvents: (listener: (events: readonly AnyEvent[]) => void) => () => void
   readonly onError: (what: string, error: Error) => void
+  /** See `SchedulerParts.naps`. */
+  readonly naps?: Naps
 }
 
 const parallelSteps = 64
@@ -74,7 +76,7 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     return lookAgainAt
   }
 
-  const common = {clock, timers, random}
+  const common = {clock, timers, random, ...(parts.naps === undefined ? {} : {naps: parts.naps})}
   const onError = (key: string, error: Error): void => parts.onError(key, error)
   const steps = createScheduler({...common, onError, parallelMax: parallelSteps}, perform)
   const looks = createScheduler({...common, onError, parallelMax: parallelLooks}, look)

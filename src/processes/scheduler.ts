@@ -12,6 +12,15 @@ export interface SchedulerParts {
   readonly onError: (key: string, error: Error) => void
   /** Keys worked on at the same time. */
   readonly parallelMax: number
+  readonly naps?: Naps
+}
+
+/** How to sleep while nothing is due. */
+export interface Naps {
+  /** A simulation's know when the wall clock jumps, and end then. */
+  readonly timers: Timers
+  /** The longest sleep, in milliseconds: bounds how late a jump of the wall clock is noticed. */
+  readonly msMax: number
 }
 
 /** Looks after many keys: each when it is due or touched, never one key twice at once. */
@@ -24,18 +33,23 @@ export interface Scheduler {
   run(signal: AbortSignal): Promise<void>
 }
 
-/** The longest sleep: bounds how late a jump of the wall clock is noticed. */
 const napMsMax = 1_000
 const backoffMsMax = 60_000
 
 export function createScheduler(parts: SchedulerParts, perform: Perform): Scheduler {
   const {clock, timers, random, onError, parallelMax} = parts
+  const naps = parts.naps ?? {timers, msMax: napMsMax}
   const due = createDueQueue()
   const underWay = new Map<string, Promise<void>>()
   const touchedMeanwhile = new Set<string>()
   const failures = new Map<string, number>()
   let wake = Promise.withResolvers<void>()
+  let napUntilMs = Infinity
 
+  /** Most plans lie far ahead: only what is due before the nap would end cuts it short. */
+  const wakeFor = (dueMs: number): void => {
+    if (dueMs < napUntilMs) wake.resolve()
+  }
   const nowMs = (): number => msOf(clock.now())
 
   const work = async (key: string): Promise<void> => {
@@ -58,15 +72,17 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
     touch(key) {
       if (underWay.has(key)) touchedMeanwhile.add(key)
       else due.hurry(key, nowMs())
-      wake.resolve()
+      wakeFor(nowMs())
     },
     plan(key, at) {
       if (underWay.has(key)) touchedMeanwhile.add(key)
       else due.set(key, msOf(at))
-      wake.resolve()
+      wakeFor(msOf(at))
     },
     async run(signal) {
       let lastMs = nowMs()
+      const stop = (): void => wake.resolve()
+      signal.addEventListener('abort', stop, {once: true})
       while (!signal.aborted) {
         wake = Promise.withResolvers()
         // The wall clock was set back: what was due in a minute may now be due in hours. Look at everything again.
@@ -79,11 +95,14 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
           else underWay.set(key, work(key))
         }
         const next = underWay.size < parallelMax ? due.nextDueMs() : null
-        const napMs = next === null ? napMsMax : Math.max(0, Math.min(napMsMax, next - nowMs()))
+        const napMs = next === null ? naps.msMax : Math.max(0, Math.min(naps.msMax, next - nowMs()))
+        napUntilMs = nowMs() + napMs
         const napping = new AbortController()
-        await Promise.race([wake.promise, timers.sleep(napMs, AbortSignal.any([signal, napping.signal]))])
-        napping.abort()
+        await Promise.race([wake.promise, naps.timers.sleep(napMs, napping.signal)])
+        // With a reason of its own: the platform's would be an error, with a stack, at every look.
+        napping.abort('awake')
       }
+      signal.removeEventListener('abort', stop)
       await Promise.all(underWay.values())
     },
   }
