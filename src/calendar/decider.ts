@@ -1,6 +1,6 @@
 import {accept, assertNever, refuse, type Decider, type Decision} from '../kernel/decider.ts'
 import type {BookingId, MachineId, ServiceId} from '../kernel/ids.ts'
-import {drop, emptyMap, lookUp, put, valuesOf, type PersistentMap} from '../kernel/persistent-map.ts'
+import {drop, emptyMap, lookUp, put, type PersistentMap} from '../kernel/persistent-map.ts'
 import {instantFromMs, msOf, type Instant} from '../kernel/time.ts'
 import {
   allocationOf,
@@ -33,7 +33,8 @@ export type CalendarRefusal = SlotRefusal | {readonly type: 'NoSuchAllocation'; 
 const memoryMs = 48 * 3_600_000
 
 export interface CalendarState {
-  readonly machines: PersistentMap<MachineAgenda>
+  /** Ordered by machine id: every allocation looks at all of them, and a changed one is a copy of so many pointers. */
+  readonly machines: readonly MachineAgenda[]
   readonly machineOf: PersistentMap<MachineId>
   /** Bookings without a slot (any more): why it was declined, null when it was given back. */
   readonly gone: PersistentMap<SlotRefusal | null>
@@ -43,18 +44,18 @@ export interface CalendarState {
 
 export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, CalendarRefusal> = {
   category: calendarCategory,
-  initial: {machines: emptyMap(), machineOf: emptyMap(), gone: emptyMap(), goneBefore: emptyMap(), goneSinceMs: 0},
+  initial: {machines: [], machineOf: emptyMap(), gone: emptyMap(), goneBefore: emptyMap(), goneSinceMs: 0},
 
   decide(command, state, {now}) {
     switch (command.type) {
       case 'OfferMachine': {
-        const known = lookUp(state.machines, command.machineId)
+        const known = knownAgenda(state, command.machineId)
         const services = [...new Set(command.services)].sort()
         if (known?.offered === true && known.services.join() === services.join()) return accept()
         return accept({type: 'MachineOffered', data: {machineId: command.machineId, services}})
       }
       case 'WithdrawMachine': {
-        const known = lookUp(state.machines, command.machineId)
+        const known = knownAgenda(state, command.machineId)
         if (known === undefined || !known.offered) return accept()
         return accept({type: 'MachineWithdrawn', data: {machineId: command.machineId}})
       }
@@ -73,7 +74,7 @@ export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, Ca
     switch (event.type) {
       case 'MachineOffered': {
         const {machineId, services} = event.data
-        const allocations = lookUp(state.machines, machineId)?.allocations ?? []
+        const allocations = knownAgenda(state, machineId)?.allocations ?? []
         return withAgenda(state, {machineId, services, offered: true, allocations})
       }
       case 'MachineWithdrawn': {
@@ -174,14 +175,13 @@ function bestMachine(
 ): MachineId | 'none serves' | 'none free' {
   let best: {machineId: MachineId; fit: number} | null = null
   let served = false
-  for (const agenda of valuesOf(state.machines)) {
+  for (const agenda of state.machines) {
     if (!serves(agenda, slot, except)) continue
     served = true
     const fit = fitOf(agenda.allocations, slot)
     if (fit === null) continue
-    if (best === null || fit < best.fit || (fit === best.fit && agenda.machineId < best.machineId)) {
-      best = {machineId: agenda.machineId, fit}
-    }
+    // In the order of their ids: of equals, the first stays.
+    if (best === null || fit < best.fit) best = {machineId: agenda.machineId, fit}
   }
   if (best !== null) return best.machineId
   return served ? 'none free' : 'none serves'
@@ -189,7 +189,7 @@ function bestMachine(
 
 function earliestStart(state: CalendarState, slot: Allocation, except: MachineId | null): Instant {
   let earliest: Instant | null = null
-  for (const agenda of valuesOf(state.machines)) {
+  for (const agenda of state.machines) {
     if (!serves(agenda, slot, except)) continue
     earliest = freeFrom(agenda.allocations, slot, earliest === null ? Infinity : msOf(earliest)) ?? earliest
   }
@@ -200,16 +200,36 @@ function serves(agenda: MachineAgenda, slot: Allocation, except: MachineId | nul
   return agenda.offered && agenda.machineId !== except && agenda.services.includes(slot.serviceId)
 }
 
+function knownAgenda({machines}: CalendarState, machineId: MachineId): MachineAgenda | undefined {
+  const agenda = machines[placeOf(machines, machineId)]
+  return agenda?.machineId === machineId ? agenda : undefined
+}
+
+/** Where the machine stands, or would stand. */
+function placeOf(machines: readonly MachineAgenda[], machineId: MachineId): number {
+  let low = 0
+  let high = machines.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const agenda = machines[middle]
+    if (agenda !== undefined && agenda.machineId < machineId) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
 function agendaOf(state: CalendarState, machineId: MachineId): MachineAgenda {
-  return lookUp(state.machines, machineId) ?? {machineId, services: [], offered: false, allocations: []}
+  return knownAgenda(state, machineId) ?? {machineId, services: [], offered: false, allocations: []}
 }
 
 function allocationIn(state: CalendarState, machineId: MachineId, bookingId: BookingId): Allocation | undefined {
-  return lookUp(state.machines, machineId)?.allocations.find(allocation => allocation.bookingId === bookingId)
+  return knownAgenda(state, machineId)?.allocations.find(allocation => allocation.bookingId === bookingId)
 }
 
 function withAgenda(state: CalendarState, agenda: MachineAgenda): CalendarState {
-  return {...state, machines: put(state.machines, agenda.machineId, agenda)}
+  const place = placeOf(state.machines, agenda.machineId)
+  const isKnown = state.machines[place]?.machineId === agenda.machineId
+  return {...state, machines: state.machines.toSpliced(place, isKnown ? 1 : 0, agenda)}
 }
 
 function withSlot(state: CalendarState, machineId: MachineId, added: Allocation, atMs: number): CalendarState {

@@ -13,7 +13,6 @@ import {allocationOf} from '../../src/calendar/agenda.ts'
 import type {CalendarEvent} from '../../src/calendar/events.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf, type ServiceId, type UserId} from '../../src/kernel/ids.ts'
-import {entriesOf} from '../../src/kernel/persistent-map.ts'
 import {instantFromMs, msOf, plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import {at, seeded} from '../support/given.ts'
 
@@ -28,7 +27,7 @@ const policy: BookingPolicy = {...defaultPolicy, noticeMinutesMin: 30, horizonDa
 function asRows(state: CalendarState) {
   const offers: Offer[] = []
   const allocations: MachineAllocation[] = []
-  for (const [, {machineId, services, offered, allocations: own}] of entriesOf(state.machines)) {
+  for (const {machineId, services, offered, allocations: own} of state.machines) {
     if (offered) offers.push({machineId, services})
     allocations.push(...own.map(allocation => ({...allocation, machineId})))
   }

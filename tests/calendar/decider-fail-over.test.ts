@@ -3,7 +3,6 @@ import {calendar, machineHolding, type CalendarCommand} from '../../src/calendar
 import type {CalendarEvent} from '../../src/calendar/events.ts'
 import {idOf} from '../../src/kernel/ids.ts'
 import type {Instant} from '../../src/kernel/time.ts'
-import {lookUp} from '../../src/kernel/persistent-map.ts'
 import {at, given} from '../support/given.ts'
 
 const serviceId = idOf<'Service'>('service-a')
@@ -53,7 +52,7 @@ describe('failing over', () => {
 
   test('leaves what the other machine did before as it was', () => {
     const after = given(calendar, ...before, allocated('x', m2, '09:00', '10:25', 'bob'), failedOver(at('10:30')))
-    const agenda = lookUp(after.state.machines, m2)
+    const agenda = after.state.machines.find(({machineId}) => machineId === m2)
     expect(agenda?.allocations.map(({startMs, warmUpMs}) => [new Date(startMs).toISOString(), warmUpMs])).toEqual([
       [at('09:00'), 300_000],
       [at('10:30'), 0],

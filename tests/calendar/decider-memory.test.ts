@@ -2,7 +2,6 @@ import {expect, test} from 'vitest'
 import {calendar, machineHolding, type CalendarCommand, type CalendarState} from '../../src/calendar/decider.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf, type BookingId} from '../../src/kernel/ids.ts'
-import {valuesOf} from '../../src/kernel/persistent-map.ts'
 import {plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import {at} from '../support/given.ts'
 
@@ -22,7 +21,7 @@ function allocate(bookingId: BookingId, start: Instant): CalendarCommand {
 }
 
 function remembered(state: CalendarState): number {
-  const live = [...valuesOf(state.machines)].reduce((sum, {allocations}) => sum + allocations.length, 0)
+  const live = state.machines.reduce((sum, {allocations}) => sum + allocations.length, 0)
   expect(state.machineOf.size).toBe(live)
   return live + state.gone.size + state.goneBefore.size
 }
