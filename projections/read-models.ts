@@ -12,8 +12,13 @@ export interface ReadModels {
   /** Where the subscription has to begin: the oldest checkpoint; null from the start of the log. */
   resumeAfter(): Position | null
   position(): bigint
-  /** Applies a batch and moves the checkpoints up to `considered`, all in one transaction. */
+  /**
+   * Applies a batch and moves the checkpoints up to `considered`, all or nothing. Who reads through `db` sees it at once; it is
+   * kept from the next `commit` on, before which a crash takes rows and checkpoints back together.
+   */
   apply(batch: readonly StoredEvent<DomainEvent>[], considered: Position | null): void
+  /** Keeps what was applied; by itself this happens after every few thousand events. */
+  commit(): void
   halted(): readonly {readonly name: string; readonly reason: string}[]
   /** Stops every read model: none of them can take this event. */
   haltAll(error: Error): void
@@ -27,6 +32,9 @@ interface Live {
   halted: Error | null
 }
 
+/** So many events go into one transaction at most: bounds what a crash makes fold again, and the write-ahead log. */
+const uncommittedMax = 4000
+
 const before: Position = {commit: -1n, prepare: -1n}
 
 export function openReadModels(
@@ -39,6 +47,9 @@ export function openReadModels(
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
+    mark: db.prepare('SAVEPOINT batch'),
+    keep: db.prepare('RELEASE batch'),
+    takeBack: db.prepare('ROLLBACK TO batch'),
     checkpointAll: db.prepare(`
       UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1`),
     checkpointOne: db.prepare(`
@@ -61,20 +72,44 @@ export function openReadModels(
     }
   }
 
+  let uncommitted = 0
+
+  const commit = (): void => {
+    uncommitted = 0
+    if (!db.isTransaction) return
+    try {
+      statements.commit.run()
+    } catch (error) {
+      if (db.isTransaction) statements.rollback.run()
+      lose(error as Error)
+    }
+  }
+
+  /** The transaction is gone, with rows that the models have moved past: nothing they hold can be built upon. */
+  const lose = (error: Error): void => {
+    for (const model of live) if (model.halted === null) distrust(model, error)
+  }
+
   const applyTo = (models: readonly Live[], batch: readonly StoredEvent<DomainEvent>[], upTo: Position): void => {
-    statements.begin.run()
+    if (!db.isTransaction) statements.begin.run()
+    statements.mark.run()
     try {
       for (const stored of batch) {
         for (const model of models) if (stored.commit > model.position.commit) model.apply(stored)
       }
       if (models.length === live.length) statements.checkpointAll.run(upTo.commit, upTo.prepare)
       else for (const {projection} of models) statements.checkpointOne.run(upTo.commit, upTo.prepare, projection.name)
-      statements.commit.run()
+      statements.keep.run()
     } catch (error) {
-      // SQLite itself has rolled back after some errors, e.g. a full disk.
-      if (db.isTransaction) statements.rollback.run()
+      // SQLite itself has rolled back everything after some errors, e.g. a full disk.
+      if (!db.isTransaction) lose(error as Error)
+      else {
+        statements.takeBack.run()
+        statements.keep.run()
+      }
       throw error
     }
+    uncommitted += batch.length
     for (const model of models) if (upTo.commit > model.position.commit) model.position = upTo
   }
 
@@ -126,7 +161,9 @@ export function openReadModels(
         // The reason is found, reported and kept with the model that cannot take the event.
         applyOneByOne(batch, upTo)
       }
+      if (uncommitted >= uncommittedMax) commit()
     },
+    commit,
     halted: () =>
       live.flatMap(({projection, halted}) =>
         halted === null ? [] : [{name: projection.name, reason: halted.message}],
@@ -134,7 +171,10 @@ export function openReadModels(
     haltAll(error) {
       for (const model of live) if (model.halted === null) halt(model, error)
     },
-    close: () => closeModelsFile(file, db),
+    close() {
+      commit()
+      closeModelsFile(file, db)
+    },
   }
 }
 

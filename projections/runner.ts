@@ -9,8 +9,9 @@ import {createPace, type Pace} from './pace.ts'
 import {openReadModels, type ReadModels} from './read-models.ts'
 
 /**
- * Folds the log into the read models: one subscription, in order. Rows and checkpoint move in one transaction, so a
- * crash at any point repeats nothing and loses nothing.
+ * Folds the log into the read models: one subscription, in order. Rows and checkpoints move in one transaction, so a
+ * crash at any point repeats nothing and loses nothing; a transaction holds many batches, which readers see before it
+ * ends.
  */
 export interface ProjectionRunner {
   readonly db: DatabaseSync
@@ -18,7 +19,7 @@ export interface ProjectionRunner {
   position(): bigint
   /** Resolves true once everything up to `commit` is folded, false when that took longer than `timeoutMs`. */
   waitFor(commit: bigint, timeoutMs: number): Promise<boolean>
-  /** Called after each durable batch, in log order. Must not throw and must not wait. */
+  /** Called after each folded batch, in log order. Must not throw and must not wait. */
   onBatch(listener: (batch: readonly StoredEvent<DomainEvent>[]) => void): () => void
   /** Read models that stopped at an event they cannot take, with the reason. */
   halted(): readonly {readonly name: string; readonly reason: string}[]
@@ -40,11 +41,11 @@ export interface RunnerParts {
   readonly file: string
   readonly onLost: (error: Error) => void
   readonly onHalted: (name: string, error: Error) => void
-  /** When to commit; given only by a simulation, whose every timer must be its own. */
+  /** When to fold and to commit; given only by a simulation, whose every timer must be its own. */
   readonly pace?: MakePace
 }
 
-export type MakePace = (nowMs: () => number, commit: () => void) => Pace
+export type MakePace = (nowMs: () => number, fold: () => void, commit: () => void) => Pace
 
 const batchMax = 500
 const retryMs = 500
@@ -71,13 +72,16 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   }
 
   const nowMs = (): number => parts.clock.monotonicMs()
-  const pace = (parts.pace ?? createPace)(nowMs, () => {
+  const fold = (): void => {
     try {
       flush()
     } catch (error) {
       failure = error as Error
       stopping.abort()
     }
+  }
+  const pace = (parts.pace ?? createPace)(nowMs, fold, () => {
+    if (models.db.isOpen) models.commit()
   })
 
   const isWaitedFor = (): boolean => {
