@@ -4,7 +4,7 @@ import {dirname} from 'node:path'
 import {backup, DatabaseSync} from 'node:sqlite'
 
 import {DataFolderInUse, isBusy} from './folder-lock.ts'
-import {schema, SCHEMA_VERSION} from './schema.ts'
+import {countRemoved, schema, SCHEMA_VERSION} from './schema.ts'
 import {diskFailure, isDamage} from './sqlite-errors.ts'
 import {walDamage} from './wal-check.ts'
 
@@ -63,6 +63,8 @@ function openExisting(path: string, storage: Storage): DatabaseSync {
     // Checkpoints are run by hand: after the answers went out, and with their errors seen.
     db.exec('PRAGMA wal_autocheckpoint = 0')
     db.exec('PRAGMA cache_size = -65536')
+    // What is removed is overwritten, not only forgotten.
+    db.exec('PRAGMA secure_delete = ON')
     db.exec('BEGIN EXCLUSIVE')
     const version = numberOf(db, 'PRAGMA user_version')
     db.exec('ROLLBACK')
@@ -161,6 +163,7 @@ function numberOf(db: DatabaseSync, sql: string): number {
 
 /** What a complete check of a log found. */
 export interface LogSummary {
+  /** Without those that were removed. */
   readonly events: number
   readonly streams: number
   readonly lastPosition: number
@@ -184,7 +187,7 @@ export function verifyLogFile(path: string): LogSummary {
       const position = Number(last?.['position'] ?? 0)
       const lastCreatedMs = last === undefined ? null : Number(last['created_ms'])
       const streams = numberOf(db, 'SELECT count(*) FROM streams')
-      return {events: position, streams, lastPosition: position, lastCreatedMs}
+      return {events: position - numberOf(db, countRemoved), streams, lastPosition: position, lastCreatedMs}
     } finally {
       db.close()
     }

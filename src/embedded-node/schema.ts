@@ -1,7 +1,7 @@
 /** The tables of the log and the prepared statements over them. */
 import type {DatabaseSync, SQLInputValue, StatementSync} from 'node:sqlite'
 
-import type {StoredEvent} from './records.ts'
+import {type StoredEvent, TOMBSTONE_REVISION} from './records.ts'
 
 export const SCHEMA_VERSION = 1
 
@@ -30,6 +30,13 @@ export const schema = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `
 
+/**
+ * A removed event (scavenge.ts) leaves a row without id and contents: its position and its revision are never used
+ * again, and a position without a row still means damage. No reader is shown such rows.
+ */
+const isRemoved = "event_id = x''"
+const isThere = "e.event_id <> x''"
+
 export interface Statements {
   readonly streamId: StatementSync
   readonly lastRevision: StatementSync
@@ -43,6 +50,11 @@ export interface Statements {
   readonly allBackwards: StatementSync
   readonly streamForwards: StatementSync
   readonly streamBackwards: StatementSync
+  readonly lastRevisionBefore: StatementSync
+  readonly isRemovedAt: StatementSync
+  readonly sizesOf: StatementSync
+  readonly removeEvent: StatementSync
+  readonly streamsAfter: StatementSync
 }
 
 const columns = (name: string): string =>
@@ -65,13 +77,27 @@ export function prepareStatements(db: DatabaseSync): Statements {
     insertEvent: prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     lastPosition: prepare('SELECT max(position) FROM events'),
     recent: prepare(`SELECT e.event_id, s.name, e.revision, e.position
-      FROM events e JOIN streams s ON s.id = e.stream ORDER BY e.position DESC LIMIT ?`),
-    allForwards: prepare(`${allOf} WHERE e.position > ? ORDER BY e.position LIMIT ?`),
-    allBackwards: prepare(`${allOf} WHERE e.position < ? ORDER BY e.position DESC LIMIT ?`),
-    streamForwards: prepare(`${streamOf} AND e.revision >= ? ORDER BY e.revision LIMIT ?`),
-    streamBackwards: prepare(`${streamOf} AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
+      FROM events e JOIN streams s ON s.id = e.stream WHERE ${isThere} ORDER BY e.position DESC LIMIT ?`),
+    allForwards: prepare(`${allOf} WHERE ${isThere} AND e.position > ? ORDER BY e.position LIMIT ?`),
+    allBackwards: prepare(`${allOf} WHERE ${isThere} AND e.position < ? ORDER BY e.position DESC LIMIT ?`),
+    streamForwards: prepare(`${streamOf} AND ${isThere} AND e.revision >= ? ORDER BY e.revision LIMIT ?`),
+    streamBackwards: prepare(`${streamOf} AND ${isThere} AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
+    lastRevisionBefore: prepare(
+      'SELECT revision FROM events WHERE stream = ? AND revision < ? ORDER BY revision DESC LIMIT 1',
+    ),
+    isRemovedAt: prepare(`SELECT ${isRemoved} FROM events WHERE stream = ? AND revision = ?`),
+    sizesOf: prepare(`SELECT position, created_ms, length(data) + length(metadata)
+      FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision LIMIT ?`),
+    removeEvent: prepare(`UPDATE events
+      SET event_id = x'', type = '', is_json = 0, created_ms = 0, data = x'', metadata = x'' WHERE position = ?`),
+    streamsAfter: prepare(`SELECT id, name,
+      EXISTS (SELECT 1 FROM events WHERE stream = streams.id AND revision = ${TOMBSTONE_REVISION})
+      FROM streams WHERE id > ? ORDER BY id LIMIT ?`),
   }
 }
+
+/** How many events of the log were removed. */
+export const countRemoved = `SELECT count(*) FROM events WHERE ${isRemoved}`
 
 export type EventRow = [number, string, number, Uint8Array, string, number, number, Uint8Array, Uint8Array]
 

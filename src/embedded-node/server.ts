@@ -11,15 +11,18 @@ import {type Control, openControl} from './control.ts'
 import {addGossip, addServerFeatures, SERVER_VERSION} from './features.ts'
 import {groupCommit} from './group-commit.ts'
 import {grpcError} from './grpc-errors.ts'
+import {addOperations, operations} from './operations-service.ts'
 import {openHub} from './persistent/hub.ts'
 import {addPersistentSubscriptions} from './persistent/service.ts'
 import type {Storage} from './log-file.ts'
 import {createMeter, type Meter} from './meter.ts'
 import {guardedBy, type ReadLoad} from './read-context.ts'
 import {serveRead} from './read-service.ts'
+import type {StoredEvent} from './records.ts'
 import {requireAccount, type Security, serverCredentials} from './security.ts'
 import {openStore, type Store} from './store.ts'
 import {createTail} from './tail.ts'
+import {openUpkeep, type Upkeep} from './upkeep.ts'
 
 export interface RunningServer {
   readonly port: number
@@ -90,7 +93,12 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   const tail = createTail(store)
   const openReads = new Set<(error: ServiceError) => void>()
   const openAppends = new Set<(error: ServiceError) => void>()
-  const commits = groupCommit(store, {nowMs, committed: tail.committed, broken})
+  const upkeep = openUpkeep(store, {removed: tail.clear, broken})
+  const committed = (events: readonly StoredEvent[]): void => {
+    tail.committed(events)
+    upkeep.committed(events)
+  }
+  const commits = groupCommit(store, {nowMs, committed, broken})
   const load: ReadLoad = {subscriptions: 0, refused: 0}
   const server = new Server({
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
@@ -106,7 +114,8 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
   })
   addPersistentSubscriptions(server, context, hub)
   let port = 0
-  addServerFeatures(server, [StreamsService, PersistentSubscriptionsService])
+  addOperations(server, upkeep)
+  addServerFeatures(server, [StreamsService, PersistentSubscriptionsService, operations])
   addGossip(server, settings.advertisedHost ?? settings.host, () => port, nowMs)
   let control: Control
   try {
@@ -116,13 +125,14 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
     control = await openControl({
       dataDir,
       port: controlPort,
-      stats: statsOf({store, meter, connections, openReads, load, limits}),
+      stats: statsOf({store, meter, upkeep, connections, openReads, load, limits}),
       backUp: (file, progress) => store.backUp(file, progress),
       notice,
     })
   } catch (error) {
     server.forceShutdown()
     hub.close()
+    upkeep.close()
     store.close()
     throw error
   }
@@ -135,6 +145,7 @@ export async function startServer(settings: ServerSettings): Promise<RunningServ
       for (const end of openAppends) end(grpcError(status.UNAVAILABLE, 'Server is shutting down'))
       for (const end of openReads) end(grpcError(status.CANCELLED, 'Server is shutting down'))
       hub.close()
+      upkeep.close()
       await shutDown(server)
       commits.flush()
       store.close()
@@ -156,6 +167,7 @@ function metered(store: Store, meter: Meter): Store {
 interface StatsParts {
   readonly store: Store
   readonly meter: Meter
+  readonly upkeep: Upkeep
   readonly connections: Connections
   readonly openReads: ReadonlySet<unknown>
   readonly load: ReadLoad
@@ -163,13 +175,22 @@ interface StatsParts {
 }
 
 /** What `/stats` answers. */
-function statsOf({store, meter, connections, openReads, load, limits}: StatsParts): () => Record<string, unknown> {
+function statsOf({
+  store,
+  meter,
+  upkeep,
+  connections,
+  openReads,
+  load,
+  limits,
+}: StatsParts): () => Record<string, unknown> {
   const begunMs = performance.now()
   return () => ({
     version: SERVER_VERSION,
     uptimeSeconds: Math.floor((performance.now() - begunMs) / 1000),
     log: {lastPosition: store.lastPosition(), ...store.sizes()},
     appends: meter.read(),
+    scavenge: upkeep.stats(),
     connections: {open: connections.open(), refused: connections.refused(), max: limits.connectionsMax},
     reads: {
       open: openReads.size,

@@ -11,6 +11,7 @@ import {type FolderLock, lockFolder} from './folder-lock.ts'
 import {loadLog, type Log, stateOf, type StreamState} from './log.ts'
 import {copyLog, LOG_FILE, openLogFile, type Storage, syncPath} from './log-file.ts'
 import type {StoredEvent, Write} from './records.ts'
+import {limitedStreams, type RemovedBatch, removeHidden, type StreamsPage} from './scavenge.ts'
 import {type EventRow, eventOfRow, SCHEMA_VERSION} from './schema.ts'
 import {commit, type Committed} from './write-transaction.ts'
 
@@ -31,6 +32,12 @@ export interface Store {
   lastPosition(): number
   /** Moves what the write-ahead log holds into the main file when it has grown enough; costs milliseconds. */
   checkpointIfDue(): void
+  /** Removes a bounded number of a stream's events that nobody can read in it any more. Throws when SQLite fails. */
+  removeHidden(stream: string): RemovedBatch
+  /** All streams that may have such events, a bounded number at a time; the first page begins at 0. */
+  limitedStreams(from: number): StreamsPage
+  /** What was removed is in no file of the log any more when this answers true; false: try again. */
+  emptyWriteAheadLog(): boolean
   /** How long the last COMMIT took: writing and syncing, nothing else. */
   lastCommitMs(): number
   sizes(): {readonly logBytes: number; readonly writeAheadBytes: number}
@@ -104,6 +111,13 @@ function storeOver(log: Log, lock: FolderLock, path: string, checkpointEveryByte
       if (log.bytesSinceCheckpoint < checkpointEveryBytes) return
       log.bytesSinceCheckpoint = 0
       db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    },
+    removeHidden: stream => removeHidden(log, stream),
+    limitedStreams: from => limitedStreams(log, from),
+    emptyWriteAheadLog() {
+      log.bytesSinceCheckpoint = 0
+      const result = db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()
+      return result?.['busy'] === 0
     },
     lastCommitMs: () => log.lastCommitMs,
     sizes: () => ({logBytes: bytesOf(path), writeAheadBytes: bytesOf(`${path}-wal`)}),

@@ -10,6 +10,8 @@ export interface Tail {
   /** Events strictly after a position, oldest first; empty at the head of the log. */
   after(position: number, limit: number): readonly StoredEvent[]
   committed(this: void, events: readonly StoredEvent[]): void
+  /** Forgets what it holds, which is in the log, too: some of it was removed there. */
+  clear(this: void): void
   /** Calls `wake` once, at the next commit that stores anything. Answers how to withdraw it. */
   onCommit(this: void, wake: () => void): () => void
 }
@@ -50,6 +52,10 @@ export function createTail(store: Store): Tail {
       const woken = waiting
       waiting = new Set()
       for (const wake of woken) wake()
+    },
+    clear() {
+      events = []
+      bytes = 0
     },
     onCommit(wake) {
       waiting.add(wake)
