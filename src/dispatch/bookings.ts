@@ -6,12 +6,12 @@ import {checkRequest, snapshotOf, type BookingPolicy, type PolicyRefusal} from '
 import type {Discount, Realm, Service} from '../catalogue/decider.ts'
 import {quoteFor, type Quote} from '../catalogue/pricing.ts'
 import type {Handler} from '../event-store/handler.ts'
-import {derivedUuid, type BookingId, type RealmId, type ServiceId} from '../kernel/ids.ts'
+import {derivedUuid, type BookingId, type CommandId, type RealmId, type ServiceId} from '../kernel/ids.ts'
 import {lookUp} from '../kernel/persistent-map.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
 import {plusMinutes, type Clock, type Instant} from '../kernel/time.ts'
 import {bookSlot, type BookSlotRefusal} from '../processes/book-slot.ts'
-import {causeOf, commandIdOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
+import {causeOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
 import type {Once} from './once.ts'
 
 export interface BookRequest {
@@ -64,8 +64,12 @@ export interface BookingsParts {
 export function createBookings(parts: BookingsParts): Bookings {
   const {handler, clock, catalogue, policy, once} = parts
 
-  async function bookOnce(caller: Caller, request: BookRequest): Promise<Answer<Booking, BookRefusal>> {
-    const bookingId = derivedUuid('booking', commandIdOf(caller, 'book', request.idempotencyKey)) as BookingId
+  async function bookOnce(
+    caller: Caller,
+    request: BookRequest,
+    commandId: CommandId,
+  ): Promise<Answer<Booking, BookRefusal>> {
+    const bookingId = derivedUuid('booking', commandId) as BookingId
     const agreed = termsFor(caller, request)
     if ('refusal' in agreed) return {ok: false, refusal: agreed.refusal}
     const refusal = checkRequest(request, policy, clock.now())
@@ -102,10 +106,9 @@ export function createBookings(parts: BookingsParts): Bookings {
 
   return {
     policy,
-    book: (caller, request) => once(caller, request, () => bookOnce(caller, request)),
+    book: (caller, request) => once(caller, 'book', request, id => bookOnce(caller, request, id)),
     cancelBooking: (caller, request) =>
-      once(caller, request, async () => {
-        const commandId = commandIdOf(caller, 'cancelBooking', request.idempotencyKey)
+      once(caller, 'cancelBooking', request, async commandId => {
         const asOperator = hasRole(caller, 'operator')
         const command = {type: 'CancelBooking', commandId, by: caller.userId, asOperator} as const
         const stream = bookingStream(request.bookingId)

@@ -5,8 +5,8 @@ import {catalogueStream} from '../catalogue/events.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {machine, type Machine, type MachineRefusal, type Registration} from '../fleet/decider.ts'
 import {machineStream} from '../fleet/events.ts'
-import {derivedCommandId, type MachineId, type PoolId, type ServiceId} from '../kernel/ids.ts'
-import {commandIdOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
+import {derivedCommandId, type CommandId, type MachineId, type PoolId, type ServiceId} from '../kernel/ids.ts'
+import {hasRole, metaOf, type Answer, type Caller} from './caller.ts'
 import type {Once} from './once.ts'
 
 export interface RegisterMachineRequest {
@@ -60,6 +60,7 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
   async function register(
     caller: Caller,
     request: RegisterMachineRequest,
+    commandId: CommandId,
   ): Promise<Answer<Machine, RegisterMachineRefusal>> {
     const {machineId, name, poolId, services, driver} = request
     if (!drivers.kinds.includes(driver.kind)) {
@@ -74,7 +75,6 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
       services: [...new Set(services)].sort(),
       driver: {kind: driver.kind, config: parsed.config},
     }
-    const commandId = commandIdOf(caller, 'registerMachine', request.idempotencyKey)
     const command = {type: 'RegisterMachine', registration} as const
     const registered = await handler.handle(machine, machineStream(machineId), command, metaOf(caller, commandId))
     if (!registered.ok) return registered
@@ -89,12 +89,11 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
   return {
     async registerMachine(caller, request) {
       if (!hasRole(caller, 'operator')) return {ok: false, refusal: {type: 'Forbidden', needs: 'operator'}}
-      return once(caller, request, () => register(caller, request))
+      return once(caller, 'registerMachine', request, id => register(caller, request, id))
     },
     async liftQuarantine(caller, request) {
       if (!hasRole(caller, 'operator')) return {ok: false, refusal: {type: 'Forbidden', needs: 'operator'}}
-      return once(caller, request, async () => {
-        const commandId = commandIdOf(caller, 'liftQuarantine', request.idempotencyKey)
+      return once(caller, 'liftQuarantine', request, async commandId => {
         const stream = machineStream(request.machineId)
         const done = await handler.handle(machine, stream, {type: 'LiftQuarantine'}, metaOf(caller, commandId))
         if (!done.ok) return done
@@ -104,8 +103,7 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
     },
     async changeCatalogue(caller, request) {
       if (!hasRole(caller, 'owner')) return {ok: false, refusal: {type: 'Forbidden', needs: 'owner'}}
-      return once(caller, request, async () => {
-        const commandId = commandIdOf(caller, 'changeCatalogue', request.idempotencyKey)
+      return once(caller, 'changeCatalogue', request, async commandId => {
         const done = await handler.handle(catalogue, catalogueStream, request.command, metaOf(caller, commandId))
         return done.ok ? {ok: true, value: null, commit: done.commit} : done
       })

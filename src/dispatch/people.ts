@@ -6,7 +6,7 @@ import type {RandomBytes} from '../access/secrets.ts'
 import type {Tokens} from '../access/tokens.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {derivedCommandId, derivedUuid, idOf, type CommandId, type UserId} from '../kernel/ids.ts'
-import {commandIdOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
+import {hasRole, metaOf, type Answer, type Caller} from './caller.ts'
 import type {Once} from './once.ts'
 
 export interface RegisterUserRequest {
@@ -87,15 +87,13 @@ export function createPeople({handler, tokens, masterKey, randomBytes, once}: Pe
       if (!hasRole(caller, 'operator')) return {ok: false, refusal: {type: 'Forbidden', needs: 'operator'}}
       const isPlain = request.roles.every(role => role === 'customer')
       if (!isPlain && !hasRole(caller, 'owner')) return {ok: false, refusal: {type: 'Forbidden', needs: 'owner'}}
-      return once(caller, request, () => {
-        const commandId = commandIdOf(caller, 'registerUser', request.idempotencyKey)
-        return register(caller, derivedUuid('user', commandId) as UserId, request, commandId)
-      })
+      return once(caller, 'registerUser', request, commandId =>
+        register(caller, derivedUuid('user', commandId) as UserId, request, commandId),
+      )
     },
     async changeRoles(caller, request) {
       if (!hasRole(caller, 'owner')) return {ok: false, refusal: {type: 'Forbidden', needs: 'owner'}}
-      return once(caller, request, async () => {
-        const commandId = commandIdOf(caller, 'changeRoles', request.idempotencyKey)
+      return once(caller, 'changeRoles', request, async commandId => {
         const command = {type: 'ChangeRoles', roles: request.roles} as const
         const stream = userStream(request.userId)
         return userAnswer(await handler.handle(user, stream, command, metaOf(caller, commandId)))

@@ -2,13 +2,13 @@ import {account, type AccountRefusal} from '../account/decider.ts'
 import {accountStream} from '../account/events.ts'
 import type {Pack} from '../catalogue/decider.ts'
 import type {Handler} from '../event-store/handler.ts'
-import {derivedUuid, type GrantId, type PackId, type PurchaseId, type UserId} from '../kernel/ids.ts'
+import {derivedUuid, type CommandId, type GrantId, type PackId, type PurchaseId, type UserId} from '../kernel/ids.ts'
 import type {Money} from '../kernel/money.ts'
 import type {Instant} from '../kernel/time.ts'
 import {fulfilPurchase} from '../processes/shop.ts'
 import {purchase, type Purchase, type PurchaseRefusal} from '../shop/decider.ts'
 import {purchaseStream} from '../shop/events.ts'
-import {causeOf, commandIdOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
+import {causeOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
 import type {Once} from './once.ts'
 
 export interface CheckoutRequest {
@@ -48,10 +48,13 @@ export interface PurchasesParts {
 }
 
 export function createPurchases({handler, pack, once}: PurchasesParts): Purchases {
-  async function checkout(caller: Caller, request: CheckoutRequest): Promise<Answer<Purchase, CheckoutRefusal>> {
+  async function checkout(
+    caller: Caller,
+    request: CheckoutRequest,
+    commandId: CommandId,
+  ): Promise<Answer<Purchase, CheckoutRefusal>> {
     const chosen = pack(request.packId)
     if (chosen === null) return {ok: false, refusal: {type: 'UnknownPack', field: 'packId'}}
-    const commandId = commandIdOf(caller, 'startCheckout', request.idempotencyKey)
     const purchaseId = derivedUuid('purchase', commandId) as PurchaseId
     const {packId, minutes, price} = chosen
     const command = {
@@ -61,12 +64,15 @@ export function createPurchases({handler, pack, once}: PurchasesParts): Purchase
     return answerOf(await handler.handle(purchase, purchaseStream(purchaseId), command, metaOf(caller, commandId)))
   }
 
-  async function markPaid(caller: Caller, request: MarkPaidRequest): Promise<Answer<Purchase, PurchaseRefusal>> {
+  async function markPaid(
+    caller: Caller,
+    request: MarkPaidRequest,
+    commandId: CommandId,
+  ): Promise<Answer<Purchase, PurchaseRefusal>> {
     const {purchaseId} = request
     const stream = purchaseStream(purchaseId)
     const known = await handler.load(purchase, stream)
     if (known === null) return {ok: false, refusal: {type: 'NoSuchPurchase'}}
-    const commandId = commandIdOf(caller, 'markCheckoutPaid', request.idempotencyKey)
     // One payment in hand for one checkout: a second operator who marks it means the same money.
     const paymentRef = `manual:${purchaseId}`
     const command = {type: 'ReceivePayment', amount: request.amount ?? known.price, paymentRef} as const
@@ -78,16 +84,15 @@ export function createPurchases({handler, pack, once}: PurchasesParts): Purchase
   }
 
   return {
-    startCheckout: (caller, request) => once(caller, request, () => checkout(caller, request)),
+    startCheckout: (caller, request) => once(caller, 'startCheckout', request, id => checkout(caller, request, id)),
     async markCheckoutPaid(caller, request) {
       if (!hasRole(caller, 'operator')) return {ok: false, refusal: {type: 'Forbidden', needs: 'operator'}}
-      return once(caller, request, () => markPaid(caller, request))
+      return once(caller, 'markCheckoutPaid', request, id => markPaid(caller, request, id))
     },
     async grantHours(caller, request) {
       if (!hasRole(caller, 'operator')) return {ok: false, refusal: {type: 'Forbidden', needs: 'operator'}}
-      return once(caller, request, async () => {
+      return once(caller, 'grantHours', request, async commandId => {
         const {userId, minutes, reason, expiresAt} = request
-        const commandId = commandIdOf(caller, 'grantHours', request.idempotencyKey)
         const grantId = derivedUuid('grant', commandId) as GrantId
         const source = {type: 'operator', reason} as const
         const grant = {

@@ -25,7 +25,7 @@ describe('one idempotency key', () => {
   test('runs once for calls that come at the same time; all get the one answer', async () => {
     const once = createOnce()
     const {run, running} = heldRun()
-    const calls = Array.from({length: 20}, () => once(ann, {idempotencyKey: 'k'}, run))
+    const calls = Array.from({length: 20}, () => once(ann, 'book', {idempotencyKey: 'k'}, run))
     expect(running).toHaveLength(1)
     running[0]?.resolve(ok('done'))
     expect(new Set(await Promise.all(calls)).size).toBe(1)
@@ -36,39 +36,60 @@ describe('one idempotency key', () => {
     const once = createOnce()
     let runs = 0
     const run = async () => ok(++runs)
-    await once(ann, {idempotencyKey: 'k'}, run)
-    expect(await once(ann, {idempotencyKey: 'k'}, run)).toEqual(ok(2))
+    await once(ann, 'book', {idempotencyKey: 'k'}, run)
+    expect(await once(ann, 'book', {idempotencyKey: 'k'}, run)).toEqual(ok(2))
   })
 
   test('is refused with another body, while the first call runs and after it', async () => {
     const once = createOnce()
     const {run, running} = heldRun()
-    const first = once(ann, {idempotencyKey: 'k', minutes: 60} as {idempotencyKey: string}, run)
+    const first = once(ann, 'book', {idempotencyKey: 'k', minutes: 60} as {idempotencyKey: string}, run)
     const other = {idempotencyKey: 'k', minutes: 61} as {idempotencyKey: string}
-    expect(await once(ann, other, run)).toEqual(reused)
+    expect(await once(ann, 'book', other, run)).toEqual(reused)
     running[0]?.resolve(ok('done'))
     await first
-    expect(await once(ann, other, run)).toEqual(reused)
+    expect(await once(ann, 'book', other, run)).toEqual(reused)
     expect(running).toHaveLength(1)
   })
 
   test('means different things from different callers', async () => {
     const once = createOnce()
     const answers = await Promise.all([
-      once(ann, {idempotencyKey: 'k'}, async () => ok('of ann')),
-      once(bob, {idempotencyKey: 'k'}, async () => ok('of bob')),
+      once(ann, 'book', {idempotencyKey: 'k'}, async () => ok('of ann')),
+      once(bob, 'book', {idempotencyKey: 'k'}, async () => ok('of bob')),
     ])
     expect(answers).toEqual([ok('of ann'), ok('of bob')])
+  })
+
+  test('means different things for different commands', async () => {
+    const once = createOnce()
+    const {run, running} = heldRun()
+    const calls = [
+      once(ann, 'book', {idempotencyKey: 'k'}, run),
+      once(ann, 'cancelBooking', {idempotencyKey: 'k'}, run),
+    ]
+    running[0]?.resolve(ok('booked'))
+    running[1]?.resolve(ok('cancelled'))
+    expect(await Promise.all(calls)).toEqual([ok('booked'), ok('cancelled')])
+  })
+
+  test('is the same with the same body, in whatever order its fields come', async () => {
+    const once = createOnce()
+    const body = (fields: object) => fields as {idempotencyKey: string}
+    const first = body({idempotencyKey: 'k', minutes: 60, place: {realm: 'EU', service: 'BO'}})
+    const again = body({place: {service: 'BO', realm: 'EU'}, minutes: 60, idempotencyKey: 'k'})
+    await once(ann, 'book', first, async () => ok('done'))
+    expect(await once(ann, 'book', again, async () => ok('done'))).toEqual(ok('done'))
   })
 
   test('may be tried again after a failure, which all who waited are told of', async () => {
     const once = createOnce()
     const {run, running} = heldRun()
-    const calls = [once(ann, {idempotencyKey: 'k'}, run), once(ann, {idempotencyKey: 'k'}, run)]
+    const calls = [once(ann, 'book', {idempotencyKey: 'k'}, run), once(ann, 'book', {idempotencyKey: 'k'}, run)]
     running[0]?.reject(new Error('no store'))
     const outcomes = await Promise.allSettled(calls)
     expect(outcomes.map(({status}) => status)).toEqual(['rejected', 'rejected'])
-    const again = once(ann, {idempotencyKey: 'k'}, run)
+    const again = once(ann, 'book', {idempotencyKey: 'k'}, run)
     running[1]?.resolve(ok('done'))
     expect(await again).toEqual(ok('done'))
   })
@@ -81,14 +102,15 @@ describe('the memory of finished keys', () => {
     const once = createOnce()
     const {run, running} = heldRun()
     const call = (key: string, body: number) => ({idempotencyKey: key, body}) as {idempotencyKey: string}
-    const still = once(ann, call('still running', 1), run)
-    await once(ann, call('old', 1), async () => ok('old'))
-    for (let key = 0; key < rememberedMax - 2; key++) await once(ann, call(`key-${key}`, 1), async () => ok(key))
-    expect(await once(ann, call('old', 2), async () => ok('other'))).toEqual(reused)
+    const still = once(ann, 'book', call('still running', 1), run)
+    await once(ann, 'book', call('old', 1), async () => ok('old'))
+    for (let key = 0; key < rememberedMax - 2; key++)
+      await once(ann, 'book', call(`key-${key}`, 1), async () => ok(key))
+    expect(await once(ann, 'book', call('old', 2), async () => ok('other'))).toEqual(reused)
 
-    await once(ann, call('one more', 1), async () => ok('one more'))
-    expect(await once(ann, call('old', 2), async () => ok('other'))).toEqual(ok('other'))
-    expect(await once(ann, call('still running', 2), run)).toEqual(reused)
+    await once(ann, 'book', call('one more', 1), async () => ok('one more'))
+    expect(await once(ann, 'book', call('old', 2), async () => ok('other'))).toEqual(ok('other'))
+    expect(await once(ann, 'book', call('still running', 2), run)).toEqual(reused)
     running[0]?.resolve(ok('done'))
     expect(await still).toEqual(ok('done'))
   })
