@@ -28,6 +28,8 @@ export type MachineCommand =
       readonly epoch: number
       readonly powerCommandId: string
       readonly timings: PowerTimings
+      /** Milliseconds since moments of the state, by a clock that nobody sets; for all others the wall clock counts. */
+      readonly ages: Readonly<Record<string, number>>
     }
   | {readonly type: 'AcceptPowerCommand'; readonly powerCommandId: string}
   | {
@@ -116,7 +118,8 @@ function decideLook(
   if (command.epoch < state.epoch) return refuse({type: 'Fenced', epoch: state.epoch})
   const {machineId} = state.registration
   const seen = changesOf(state, command.sighting, now)
-  const plan = planPower(fold(machine, state, seen) ?? state, command.desired, now, command.timings)
+  const sinceMs = (moment: Instant): number => command.ages[moment] ?? msBetween(moment, now)
+  const plan = planPower(fold(machine, state, seen) ?? state, command.desired, sinceMs, command.timings)
   switch (plan.do) {
     case 'nothing':
       return accept(...seen)

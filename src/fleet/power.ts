@@ -1,4 +1,4 @@
-import {msBetween, type Instant} from '../kernel/time.ts'
+import type {Instant} from '../kernel/time.ts'
 
 /**
  * The power rules: from what is wanted and what was seen to the one thing to do now. Level-triggered: nothing here
@@ -42,15 +42,23 @@ export type PowerPlan =
 
 const nothing: PowerPlan = {do: 'nothing'}
 
+/** How many milliseconds ago a moment of the state was; negative while it lies ahead. */
+export type SinceMs = (moment: Instant) => number
+
 /** Wanted on for a booking, or (null) off. */
 export type DesiredPower = {readonly for: string} | null
 
 /** `seen` must be up to date with the look that is being acted on. */
-export function planPower(state: PowerState, desired: DesiredPower, now: Instant, timings: PowerTimings): PowerPlan {
+export function planPower(
+  state: PowerState,
+  desired: DesiredPower,
+  sinceMs: SinceMs,
+  timings: PowerTimings,
+): PowerPlan {
   if (state.quarantined || state.seen === null) return nothing
-  if (state.seen === 'unreachable') return planUnseen(state, desired, now, timings)
-  if (desired === null) return state.seen === 'off' ? nothing : planOff(state, now, timings)
-  return state.seen === 'off' ? planStart(state, desired.for, now, timings) : planBoot(state, now, timings)
+  if (state.seen === 'unreachable') return planUnseen(state, desired, sinceMs, timings)
+  if (desired === null) return state.seen === 'off' ? nothing : planOff(state, sinceMs, timings)
+  return state.seen === 'off' ? planStart(state, desired.for, sinceMs, timings) : planBoot(state, sinceMs, timings)
 }
 
 /**
@@ -58,18 +66,18 @@ export function planPower(state: PowerState, desired: DesiredPower, now: Instant
  * switched off goes on being switched off, since hanging on its way out is one reason for a machine to be silent;
  * whether it is stuck is told only once it is seen again.
  */
-function planUnseen(state: PowerState, desired: DesiredPower, now: Instant, timings: PowerTimings): PowerPlan {
+function planUnseen(state: PowerState, desired: DesiredPower, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
   const leaving = state.phase === 'stopping' || state.phase === 'killing'
   if (desired !== null || !leaving) return nothing
-  const plan = planOff(state, now, timings)
-  return plan.do === 'quarantine' ? resend(state, 'kill', now, timings) : plan
+  const plan = planOff(state, sinceMs, timings)
+  return plan.do === 'quarantine' ? resend(state, 'kill', sinceMs, timings) : plan
 }
 
 /** Wanted on, seen off. */
-function planStart(state: PowerState, wish: string, now: Instant, timings: PowerTimings): PowerPlan {
-  if (mustWait(state, now)) return nothing
+function planStart(state: PowerState, wish: string, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
+  if (mustWait(state, sinceMs)) return nothing
   // Accepted but still off: it may be on its way, for whomever it was started.
-  if (state.phase === 'booting' && secondsIn(state, now) < timings.bootTimeoutSeconds) return nothing
+  if (state.phase === 'booting' && secondsIn(state, sinceMs) < timings.bootTimeoutSeconds) return nothing
   const attempts = state.wish === wish ? state.attempts : 0
   if (state.wish === wish && (state.hopeless || attempts >= timings.attemptsMax)) {
     return {do: 'quarantine', reason: `it did not start in ${attempts} attempts`}
@@ -78,38 +86,38 @@ function planStart(state: PowerState, wish: string, now: Instant, timings: Power
 }
 
 /** Wanted on, seen on: ready, booting, or on its way out. */
-function planBoot(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
+function planBoot(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
   if (state.phase === 'on') return nothing
-  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, now, timings)
-  if (secondsIn(state, now) < timings.bootTimeoutSeconds || mustWait(state, now)) return nothing
+  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, sinceMs, timings)
+  if (secondsIn(state, sinceMs) < timings.bootTimeoutSeconds || mustWait(state, sinceMs)) return nothing
   // On but never ready: only taking the power away gives it a fresh start. The budget is looked at once it is off,
   // so that a machine is not given up on while it runs.
   return {do: 'command', op: 'kill', attempt: 1}
 }
 
 /** Seen on, must go off: ask, ask again, then take the power away. */
-function planOff(state: PowerState, now: Instant, timings: PowerTimings): PowerPlan {
-  const inPhase = secondsIn(state, now)
+function planOff(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
+  const inPhase = secondsIn(state, sinceMs)
   if (state.phase === 'killing' && inPhase >= timings.killSeconds) {
     return {do: 'quarantine', reason: 'it cannot be switched off'}
   }
-  if (mustWait(state, now)) return nothing
-  if (state.phase === 'killing') return resend(state, 'kill', now, timings)
+  if (mustWait(state, sinceMs)) return nothing
+  if (state.phase === 'killing') return resend(state, 'kill', sinceMs, timings)
   if (state.phase !== 'stopping') return {do: 'command', op: 'stop', attempt: 1}
   if (inPhase >= timings.stopGraceSeconds) return {do: 'command', op: 'kill', attempt: 1}
-  return resend(state, 'stop', now, timings)
+  return resend(state, 'stop', sinceMs, timings)
 }
 
-function resend(state: PowerState, op: PowerOp, now: Instant, {stopResendSeconds}: PowerTimings): PowerPlan {
-  const sentMs = state.lastCommandAt === null ? Infinity : msBetween(state.lastCommandAt, now)
+function resend(state: PowerState, op: PowerOp, sinceMs: SinceMs, {stopResendSeconds}: PowerTimings): PowerPlan {
+  const sentMs = state.lastCommandAt === null ? Infinity : sinceMs(state.lastCommandAt)
   if (sentMs < stopResendSeconds * 1000) return nothing
-  return {do: 'command', op, attempt: 1 + Math.max(1, Math.round(secondsIn(state, now) / stopResendSeconds))}
+  return {do: 'command', op, attempt: 1 + Math.max(1, Math.round(secondsIn(state, sinceMs) / stopResendSeconds))}
 }
 
-function mustWait(state: PowerState, now: Instant): boolean {
-  return state.retryAt !== null && now < state.retryAt
+function mustWait(state: PowerState, sinceMs: SinceMs): boolean {
+  return state.retryAt !== null && sinceMs(state.retryAt) < 0
 }
 
-function secondsIn(state: PowerState, now: Instant): number {
-  return state.phaseSince === null ? Infinity : msBetween(state.phaseSince, now) / 1000
+function secondsIn(state: PowerState, sinceMs: SinceMs): number {
+  return state.phaseSince === null ? Infinity : sinceMs(state.phaseSince) / 1000
 }

@@ -11,7 +11,7 @@ import {
 import {machineStream, type MachineEvent} from '../fleet/events.ts'
 import type {PowerOp, PowerTimings} from '../fleet/power.ts'
 import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
-import {plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
+import {msBetween, plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {desiredPower, nextLookAt, type LookIntervals, type PoweredBooking} from './power.ts'
 
@@ -44,9 +44,16 @@ export interface MachineWorkerParts {
   readonly bookingsOn: (machineId: MachineId) => readonly PoweredBooking[]
 }
 
-/** What a look left behind; `state` is null when it must be asked for anew, `commit` when nothing was written. */
+/** What a worker knows of a machine without asking the store. */
+export interface KnownMachine {
+  readonly state: Machine
+  /** When the moments in the state were, on the monotonic clock: time-outs must not follow a wall clock that is set. */
+  readonly marks: ReadonlyMap<Instant, number>
+}
+
+/** What a look left behind; `known` is null when it must be asked for anew, `commit` when nothing was written. */
 export interface Looked {
-  readonly state: Machine | null
+  readonly known: KnownMachine | null
   readonly lookAgainAt: Instant | null
   readonly commit: bigint | null
 }
@@ -61,7 +68,7 @@ const observeTimeoutMs = 5_000
 export async function lookAtMachine(
   parts: MachineWorkerParts,
   machineId: MachineId,
-  known: Machine | null,
+  known: KnownMachine | null,
   lease: HeldLease,
 ): Promise<Looked> {
   const {handler, clock, ids, timings, intervals} = parts
@@ -72,15 +79,16 @@ export async function lookAtMachine(
   const now = clock.now()
   const {desired, until} = desiredPower(parts.bookingsOn(machineId), now)
   const again = (state: Machine, commit: bigint | null): Looked => ({
-    state,
+    known: {state, marks: marksOf(state, known?.marks, clock)},
     lookAgainAt: nextLookAt(state, desired, until, clock.now(), intervals),
     commit,
   })
 
   const powerCommandId = ids.uuid()
-  const look = {type: 'LookAtMachine', sighting, desired, epoch: lease.epoch, powerCommandId, timings} as const
+  const ages = agesOf(known, clock)
+  const look = {type: 'LookAtMachine', sighting, desired, epoch: lease.epoch, powerCommandId, timings, ages} as const
   // Most looks show nothing new; the last known state is enough to tell, without asking the store.
-  if (known !== null && changesNothing(known, look, now)) return again(known, null)
+  if (known !== null && changesNothing(known.state, look, now)) return again(known.state, null)
 
   const send = (command: MachineCommand): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> =>
     handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
@@ -92,12 +100,31 @@ export async function lookAtMachine(
   if (!lease.isHeld()) return unknown(looked.commit)
 
   const settled = await send(await call(parts, driver, intent.data, lease.held))
-  if (!settled.ok || settled.state === null) return {state: null, lookAgainAt: clock.now(), commit: looked.commit}
+  if (!settled.ok || settled.state === null) return {known: null, lookAgainAt: clock.now(), commit: looked.commit}
   return again(settled.state, settled.commit ?? looked.commit)
 }
 
 function unknown(commit: bigint | null): Looked {
-  return {state: null, lookAgainAt: null, commit}
+  return {known: null, lookAgainAt: null, commit}
+}
+
+/** A moment that is new in the state was just now, or is from before this worker's time: the wall clock tells when. */
+function marksOf(
+  {phaseSince, lastCommandAt, retryAt}: Machine,
+  marks: ReadonlyMap<Instant, number> | undefined,
+  clock: Clock,
+): ReadonlyMap<Instant, number> {
+  const nowMs = clock.monotonicMs()
+  const kept = new Map<Instant, number>()
+  for (const moment of [phaseSince, lastCommandAt, retryAt]) {
+    if (moment !== null) kept.set(moment, marks?.get(moment) ?? nowMs + msBetween(clock.now(), moment))
+  }
+  return kept
+}
+
+function agesOf(known: KnownMachine | null, clock: Clock): Readonly<Record<string, number>> {
+  const nowMs = clock.monotonicMs()
+  return Object.fromEntries([...(known?.marks ?? [])].map(([moment, atMs]) => [moment, nowMs - atMs]))
 }
 
 function changesNothing(known: Machine, look: MachineCommand, now: Instant): boolean {

@@ -2,11 +2,10 @@ import {idOf, type MachineId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
 import {maxInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 import type {BookingEvent} from '../booking/events.ts'
-import type {Machine} from '../fleet/decider.ts'
 import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {createScheduler, type Naps, type Scheduler} from './scheduler.ts'
-import {lookAtMachine, type MachineWorkerParts} from './machine-worker.ts'
+import {lookAtMachine, type KnownMachine, type MachineWorkerParts} from './machine-worker.ts'
 import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
 
 /** All there is to do now, for the first look after a start or a change of lease. */
@@ -64,10 +63,10 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     await stepOffer(parts, id)
     const {lifted} = fleet
     const worker = {...parts, bookingsOn: work.bookingsOn}
-    const {state, lookAgainAt, commit} = await lookAtMachine(worker, id, fleet.known.get(id) ?? null, lease)
+    const {known, lookAgainAt, commit} = await lookAtMachine(worker, id, fleet.known.get(id) ?? null, lease)
     // An operator's act during the look may not be in what the look saw.
-    if (state === null || fleet.lifted !== lifted) fleet.known.delete(id)
-    else fleet.known.set(id, state)
+    if (known === null || fleet.lifted !== lifted) fleet.known.delete(id)
+    else fleet.known.set(id, known)
     if (fleet.unseen.has(id)) {
       if (commit !== null) await parts.waitFor(commit)
       fleet.unseen.delete(id)
@@ -98,7 +97,7 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
 /** What is known of the machines beyond the read models, under this lease. */
 interface KnownFleet {
   /** States at the end of the last look: enough to tell whether the next one shows anything new. */
-  readonly known: Map<string, Machine>
+  readonly known: Map<string, KnownMachine>
   /** How many quarantines operators have lifted so far. */
   lifted: number
   /** Machines not looked at yet: what the read models say of them may be from long ago. */

@@ -97,7 +97,7 @@ function reconciler(
       const sighting: Sighting = random.chance(trouble / 4) ? {power: 'unreachable', reason: 'x'} : real.see()
       const desired = wanted === null ? null : {for: wanted}
       const powerCommandId = `p${++commands}`
-      const events = send({type: 'LookAtMachine', sighting, desired, epoch: 1, powerCommandId, timings})
+      const events = send({type: 'LookAtMachine', sighting, desired, epoch: 1, powerCommandId, timings, ages: {}})
       const intent = events.find(event => event.type === 'PowerCommandIntended')
       if (intent === undefined || random.chance(trouble / 8)) return [...events]
       const fails = random.chance(trouble) ? random.pick(['rateLimited', 'auth', 'transient', 'conflict']) : null

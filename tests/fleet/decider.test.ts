@@ -21,7 +21,7 @@ const now = at('10:00')
 
 function look(sighting: Sighting, wanted: string | null, epoch = 1): MachineCommand {
   const desired = wanted === null ? null : {for: wanted}
-  return {type: 'LookAtMachine', sighting, desired, epoch, powerCommandId: 'p1', timings}
+  return {type: 'LookAtMachine', sighting, desired, epoch, powerCommandId: 'p1', timings, ages: {}}
 }
 
 const seenOff: MachineEvent = {type: 'PowerObserved', data: {machineId, power: 'off', reason: null, at: at('09:30')}}

@@ -44,7 +44,15 @@ export function watched(): {
     look: (seen, wanted) => {
       const desired = wanted === null ? null : {for: wanted}
       const sighting = sightings[seen] ?? {power: 'off'}
-      return send({type: 'LookAtMachine', sighting, desired, epoch: 1, powerCommandId: `p${++commands}`, timings})
+      return send({
+        type: 'LookAtMachine',
+        sighting,
+        desired,
+        epoch: 1,
+        powerCommandId: `p${++commands}`,
+        timings,
+        ages: {},
+      })
     },
     accept: () => send({type: 'AcceptPowerCommand', powerCommandId: state?.inFlight?.powerCommandId ?? ''}),
     fail: (errorClass, retrySeconds) =>
