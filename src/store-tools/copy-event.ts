@@ -35,7 +35,7 @@ export function originalTimeOf({metadata, created}: StoredEvent): string {
 
 /** What differs between an event and its copy; null when nothing does. */
 export function differenceOf(source: StoredEvent, copy: StoredEvent): string | null {
-  for (const key of ['id', 'streamId', 'type', 'isJson'] as const) {
+  for (const key of ['streamId', 'revision', 'id', 'type', 'isJson'] as const) {
     if (source[key] !== copy[key]) return `${key} is ${String(copy[key])}, not ${String(source[key])}`
   }
   if (!isDeepStrictEqual(plain(source.data), plain(copy.data))) return 'the data differs'
@@ -51,7 +51,7 @@ export function sizeOf({data, metadata}: StoredEvent): number {
   return size(data) + size(metadata) + 200
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
 }
 

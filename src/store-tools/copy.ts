@@ -1,5 +1,5 @@
 /** `npm run store:copy`: copies a store into another one that speaks EventStoreDB's protocol. */
-import type {EventStoreDBClient} from '@eventstore/db-client'
+import {type EventData, type EventStoreDBClient, jsonEvent} from '@eventstore/db-client'
 import {parseArgs} from 'node:util'
 
 import {type EmbeddedNode, startEmbeddedNode} from '../embedded-node/node.ts'
@@ -7,13 +7,13 @@ import {connectClient, disconnect} from '../event-store/esdb-client.ts'
 import {CannotDo, eventsFolderOf, runTool, say} from './command-line.ts'
 import {differenceOf, eventDataOf, sizeOf} from './copy-event.ts'
 import {copyMetadata, verifyMetadata} from './copy-metadata.ts'
-import {copiedEvents, eventsToCopy, makePlan, type Plan, type StoredEvent} from './copy-plan.ts'
+import {copiedEvents, eventsToCopy, GAP_TYPE, makePlan, type Plan, type StoredEvent} from './copy-plan.ts'
 
 const usage = `npm run store:copy -- --from URL|DIR --to URL
   --from  esdb://… or a data folder that no program works in
   --to    esdb://…; empty, or an earlier, interrupted copy of the same source
 Order, ids, types, data and metadata are kept; each event's first time of recording is in its metadata under "$copy".
-Deleted streams are not copied. Run it again to go on after an interruption, or to copy what was added since.`
+Deleted streams, and events that streams no longer show, are not copied. Run it again to go on after an interruption, or to copy what was added since.`
 
 export interface CopyReport {
   /** Events of the source that are in the target now. */
@@ -34,13 +34,13 @@ export async function copyStore(
 ): Promise<CopyReport> {
   const plan = await makePlan(source)
   tell(`${plan.events} events to copy, up to position ${plan.end}; ${plan.deleted.size} deleted streams left out`)
-  const copied = await copyEvents(source, target, plan, tell)
-  await copyMetadata(target, plan)
+  const {copied, nextRevisions} = await copyEvents(source, target, plan, tell)
   const progress = progressLines('verified', plan.events, tell)
-  const streams = await verify(source, target, plan, progress)
-  await verifyMetadata(target, plan)
-  tell(`Verified: ${plan.events} events in ${streams} streams, in the same order, with the same ids and contents.`)
-  return {events: plan.events, streams, copied}
+  const {events, streams} = await verify(source, target, plan, progress)
+  await copyMetadata(target, plan, nextRevisions)
+  await verifyMetadata(target, plan, nextRevisions)
+  tell(`Verified: ${events} events in ${streams} streams, in the same order, with the same ids and contents.`)
+  return {events, streams, copied}
 }
 
 const EVENTS_PER_APPEND_MAX = 200
@@ -51,15 +51,15 @@ const BYTES_PER_APPEND_MAX = 512 * 1024
  */
 const APPENDS_IN_FLIGHT_MAX = 64
 
-/** Answers how many events were appended. */
+/** Answers how many events were appended, and where each stream of the target goes on. */
 async function copyEvents(
   source: EventStoreDBClient,
   target: EventStoreDBClient,
   plan: Plan,
   tell: (line: string) => void,
-): Promise<number> {
-  const there = copiedEvents(target)
+): Promise<{readonly copied: number; readonly nextRevisions: ReadonlyMap<string, bigint>}> {
   const nextRevisions = new Map<string, bigint>()
+  const there = copiedEvents(target, plan, ({streamId, revision}) => nextRevisions.set(streamId, revision + 1n))
   const sender = createSender(target, nextRevisions)
   const progress = progressLines('copied', plan.events, tell)
   let isResumed = false
@@ -68,7 +68,6 @@ async function copyEvents(
     const existing = isResumed ? undefined : (await there.next()).value
     if (existing !== undefined) {
       assertSame(event, existing, seen)
-      nextRevisions.set(event.streamId, (nextRevisions.get(event.streamId) ?? 0n) + 1n)
     } else {
       if (!isResumed && seen > 0) tell(`The first ${seen} events are there already.`)
       isResumed = true
@@ -78,7 +77,7 @@ async function copyEvents(
     progress(++seen)
   }
   await sender.finish()
-  return copied
+  return {copied, nextRevisions}
 }
 
 function assertSame(source: StoredEvent, existing: StoredEvent, index: number): void {
@@ -95,39 +94,45 @@ interface Sender {
   finish(): Promise<void>
 }
 
-/** Appends in the order given; events of one stream that follow each other go together. */
+/** Appends in the order given, at the revisions given; events of one stream that follow each other go together. */
 function createSender(target: EventStoreDBClient, nextRevisions: Map<string, bigint>): Sender {
   const inFlight: Promise<unknown>[] = []
   let inFlightMax = 1
-  let run: StoredEvent[] = []
+  let run: {readonly stream: string; readonly from: bigint; readonly events: EventData[]} | null = null
   let bytes = 0
 
   const flush = async (): Promise<void> => {
-    const [first] = run
-    if (first === undefined) return
-    const {streamId} = first
-    const next = nextRevisions.get(streamId) ?? 0n
-    nextRevisions.set(streamId, next + BigInt(run.length))
-    const append = target.appendToStream(streamId, run.map(eventDataOf), {
-      expectedRevision: next === 0n ? 'no_stream' : next - 1n,
+    if (run === null) return
+    const {stream, from, events} = run
+    const append = target.appendToStream(stream, events, {
+      expectedRevision: from === 0n ? 'no_stream' : from - 1n,
       deadline: APPEND_MS_MAX,
     })
     // Looked at when its turn comes; until then its failure is not unhandled.
     append.catch(() => undefined)
     inFlight.push(append)
-    run = []
+    run = null
     bytes = 0
     while (inFlight.length >= inFlightMax) await settled(inFlight.shift())
     inFlightMax = APPENDS_IN_FLIGHT_MAX
   }
+  const add = async (stream: string, event: EventData, size: number): Promise<void> => {
+    const isFull = run !== null && (run.events.length >= EVENTS_PER_APPEND_MAX || bytes + size > BYTES_PER_APPEND_MAX)
+    if (isFull || (run !== null && run.stream !== stream)) await flush()
+    const next = nextRevisions.get(stream) ?? 0n
+    run ??= {stream, from: next, events: []}
+    run.events.push(event)
+    bytes += size
+    nextRevisions.set(stream, next + 1n)
+  }
 
   return {
     async send(event) {
-      const size = sizeOf(event)
-      const isOther = run[0] !== undefined && run[0].streamId !== event.streamId
-      if (isOther || run.length >= EVENTS_PER_APPEND_MAX || bytes + size > BYTES_PER_APPEND_MAX) await flush()
-      run.push(event)
-      bytes += size
+      const {streamId, revision} = event
+      for (let next = nextRevisions.get(streamId) ?? 0n; next < revision; next++) {
+        await add(streamId, jsonEvent({type: GAP_TYPE, data: {}}), 0)
+      }
+      await add(streamId, eventDataOf(event), sizeOf(event))
     },
     async finish() {
       await flush()
@@ -146,15 +151,15 @@ async function settled(append: Promise<unknown> | undefined): Promise<void> {
   }
 }
 
-/** Reads both stores from their start. Answers how many streams were copied. */
+/** Reads both stores from their start. Answers how much was copied. */
 async function verify(
   source: EventStoreDBClient,
   target: EventStoreDBClient,
   plan: Plan,
   progress: (done: number) => void,
-): Promise<number> {
+): Promise<{readonly events: number; readonly streams: number}> {
   const streams = new Set<string>()
-  const there = copiedEvents(target)
+  const there = copiedEvents(target, plan)
   let seen = 0
   for await (const event of eventsToCopy(source, plan)) {
     const copy = (await there.next()).value
@@ -168,7 +173,7 @@ async function verify(
     const where = `${surplus.streamId}, revision ${surplus.revision}`
     throw new CannotDo(`The target holds more than the source: ${where}. It has been written to by others.`)
   }
-  return streams.size
+  return {events: seen, streams: streams.size}
 }
 
 const PROGRESS_EVERY_MS = 2000

@@ -97,6 +97,9 @@ test('a copy of a copy keeps the first time, and a second run copies only what i
   expect(await times(third)).toEqual((await copied(source)).map(({created}) => created.toISOString()))
 })
 
+const visible = (client: EventStoreDBClient, stream: string): Promise<readonly unknown[]> =>
+  Array.fromAsync(client.readStream(stream), ({event}) => event?.revision)
+
 test('limits of streams go along; deleted streams do not, and tombstoned names stay closed', async () => {
   for (const stream of ['limited', 'deleted', 'tombstoned', 'revived']) await source.appendToStream(stream, tested(1))
   await source.setStreamMetadata('limited', {maxCount: 1})
@@ -105,16 +108,39 @@ test('limits of streams go along; deleted streams do not, and tombstoned names s
   await source.deleteStream('revived')
   await source.appendToStream('revived', tested(2))
   await source.appendToStream('limited', tested(2))
-  expect(await copyStore(source, target, quiet)).toMatchObject({events: 4, streams: 2})
-  expect(await copyStore(source, target, quiet)).toMatchObject({events: 4, copied: 0})
-  const visible = (stream: string): Promise<readonly unknown[]> =>
-    Array.fromAsync(target.readStream(stream), ({event}) => event?.revision)
-  expect(await visible('limited')).toEqual([1n])
-  expect(await visible('revived')).toEqual([1n])
-  await expect(visible('deleted')).rejects.toMatchObject({type: 'stream-not-found'})
-  await expect(visible('tombstoned')).rejects.toMatchObject({type: 'stream-deleted'})
+  expect(await copyStore(source, target, quiet)).toMatchObject({events: 2, streams: 2})
+  expect(await copyStore(source, target, quiet)).toMatchObject({events: 2, copied: 0})
+  for (const stream of ['limited', 'revived']) expect(await visible(target, stream)).toEqual([1n])
+  expect((await target.getStreamMetadata('limited')).metadata).toMatchObject({maxCount: 1})
+  await expect(visible(target, 'deleted')).rejects.toMatchObject({type: 'stream-not-found'})
+  await expect(visible(target, 'tombstoned')).rejects.toMatchObject({type: 'stream-deleted'})
   const streams = (await copied(target)).map(({streamId}) => streamId)
   expect(new Set(streams)).toEqual(new Set(['limited', 'revived']))
+})
+
+test('what is gone from the beginning of streams keeps its numbers, also when more is gone at the next run', async () => {
+  const appendMany = async (count: number): Promise<void> => {
+    for (const stream of ['counted', 'truncated', 'whole']) {
+      await source.appendToStream(
+        stream,
+        Array.from({length: count}, (_, number) => tested(number)),
+      )
+    }
+  }
+  await appendMany(300)
+  await source.setStreamMetadata('counted', {maxCount: 3})
+  await source.setStreamMetadata('truncated', {truncateBefore: 250})
+  await appendMany(1)
+  expect(await copyStore(source, target, quiet)).toMatchObject({events: 3 + 51 + 301, streams: 3})
+  await appendMany(5)
+  await source.setStreamMetadata('truncated', {truncateBefore: 304})
+  expect(await copyStore(source, target, quiet)).toMatchObject({events: 3 + 2 + 306, streams: 3, copied: 3 + 2 + 5})
+  for (const stream of ['counted', 'truncated', 'whole']) {
+    expect(await visible(target, stream)).toEqual(await visible(source, stream))
+  }
+  // What is written from now on goes on behind it.
+  for (const client of [source, target]) await client.appendToStream('truncated', tested(1))
+  expect(await visible(target, 'truncated')).toEqual([304n, 305n, 306n])
 })
 
 test('a target that holds anything else is refused, and nothing is written to it', async () => {
