@@ -28,7 +28,11 @@ export async function* followAll(
     try {
       for await (const message of store.subscribeToAll(after === null ? {signal} : {after, signal})) {
         delayMs = firstDelayMs
-        if (message.type === 'event') after = message.event.position
+        if (message.type === 'event') {
+          // Whoever folds could not tell a repeat from news.
+          if (after !== null && !isAfter(message.event.position, after)) continue
+          after = message.event.position
+        }
         if (message.type === 'checkpoint') after = message.position
         yield message
       }
@@ -42,4 +46,8 @@ export async function* followAll(
     await timers.sleep(delayMs, signal)
     delayMs = Math.min(delayMs * 2, delayMsMax)
   }
+}
+
+function isAfter(position: Position, other: Position): boolean {
+  return position.commit > other.commit || (position.commit === other.commit && position.prepare > other.prepare)
 }

@@ -96,6 +96,22 @@ describe('following the log', () => {
     expect(lost).toBe(eventCount - 1)
   })
 
+  test('gives nothing on twice that the store repeats', async () => {
+    const repeating: EventStore = {
+      ...store,
+      async *subscribeToAll(options) {
+        const given: AllMessage[] = []
+        for await (const message of store.subscribeToAll(options)) {
+          given.push(message)
+          yield message
+          yield* given.slice(-3)
+        }
+      },
+    }
+    const {messages} = await follow(repeating, eventCount)
+    expect(placesOf(messages)).toEqual(all)
+  })
+
   test('goes on from the position it is given', async () => {
     const {messages} = await follow(store, 5)
     const fifth = messages.findLast(message => message.type === 'event')
