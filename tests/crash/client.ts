@@ -1,0 +1,138 @@
+import {setTimeout as after} from 'node:timers/promises'
+import {idOf, type UserId} from '../../src/kernel/ids.ts'
+import {tokensOf, type CrashNode, type TestClock} from './nodes.ts'
+
+/** One wish of one user under one key: sent again, to whichever node serves, until it is answered. */
+export interface Call {
+  readonly key: string
+  readonly userId: UserId
+  readonly mutation: 'book' | 'cancelBooking' | 'grantHours' | 'markCheckoutPaid' | 'registerUser' | 'startCheckout'
+  readonly input: Readonly<Record<string, unknown>>
+  /** What is asked of a success, in GraphQL. */
+  readonly fields: string
+}
+
+export type Answer = Readonly<Record<string, unknown>> & {readonly __typename: string}
+
+/** What the program said it did: nothing of it may ever be lost. */
+export interface Acknowledged extends Call {
+  readonly answer: Answer
+}
+
+export interface Client {
+  /** Every wish ever sent, answered or not, by its key. */
+  readonly sent: ReadonlyMap<string, Call>
+  readonly acknowledged: readonly Acknowledged[]
+  requests(): number
+  /** Requests sent once more because no answer came, or one that said to. */
+  repeated(): number
+  /** Resolves with the answer, however many programs it takes; null when `signal` came first. */
+  send(call: Call, signal: AbortSignal): Promise<Answer | null>
+  /** Asks once and walks away, answered or not. */
+  sendOnce(call: Call): Promise<Answer | null>
+  /** A query, asked once. */
+  ask<Data>(node: CrashNode, userId: UserId, document: string, variables?: Record<string, unknown>): Promise<Data>
+}
+
+export interface ClientParts {
+  readonly nodes: readonly CrashNode[]
+  readonly clock: TestClock
+  /** Chooses the node to ask, from 0 to 1. */
+  readonly chance: () => number
+  readonly report: (violation: string) => void
+}
+
+/** An answer that does not come is given up after this: its program may stand still, or the wire be cut. */
+const answerMsMax = 8_000
+const retryMs = 40
+
+interface Reply {
+  readonly data?: {readonly result: Answer} | null
+  readonly errors?: readonly {readonly message: string; readonly extensions?: {readonly retryable?: boolean}}[]
+}
+
+export function createClient({nodes, clock, chance, report}: ClientParts): Client {
+  const tokens = tokensOf(clock)
+  const sent = new Map<string, Call>()
+  const acknowledged: Acknowledged[] = []
+  let requests = 0
+  let repeated = 0
+
+  const post = async (url: string, userId: UserId, query: string, variables: unknown, signal?: AbortSignal) => {
+    const limit = AbortSignal.timeout(answerMsMax)
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: {authorization: `Bearer ${tokens.issueAccess({userId, roles: []})}`, 'content-type': 'application/json'},
+      body: JSON.stringify({query, variables}),
+      signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+    })
+    return (await response.json()) as Reply
+  }
+
+  /** Null: no answer, or one that says to try again. */
+  const attempt = async (call: Call, signal?: AbortSignal): Promise<Answer | null> => {
+    const serving = nodes.flatMap(node => node.serving() ?? [])
+    const program = serving[Math.floor(chance() * serving.length)]
+    if (program === undefined) return null
+    requests++
+    let reply: Reply
+    try {
+      const input = {idempotencyKey: call.key, ...call.input}
+      reply = await post(program.url, call.userId, documentOf(call), {input}, signal)
+    } catch {
+      // A broken connection says nothing of what became of the request: it is sent again.
+      return null
+    }
+    const errors = reply.errors ?? []
+    if (errors.length === 0 && reply.data?.result !== undefined) return reply.data.result
+    if (!errors.every(({extensions}) => extensions?.retryable === true)) {
+      report(`${call.mutation} ${call.key} was answered ${JSON.stringify(reply)}`)
+    }
+    return null
+  }
+
+  const keep = (call: Call, answer: Answer | null): Answer | null => {
+    if (answer !== null) acknowledged.push({...call, answer})
+    return answer
+  }
+
+  return {
+    sent,
+    acknowledged,
+    requests: () => requests,
+    repeated: () => repeated,
+    async send(call, signal) {
+      sent.set(call.key, call)
+      for (let tries = 0; !signal.aborted; tries++) {
+        if (tries > 0) repeated++
+        const answer = await attempt(call, signal)
+        if (answer !== null) return keep(call, answer)
+        await after(retryMs)
+      }
+      return null
+    },
+    async sendOnce(call) {
+      sent.set(call.key, call)
+      return keep(call, await attempt(call))
+    },
+    async ask<Data>(node: CrashNode, userId: UserId, document: string, variables = {}) {
+      const program = node.serving()
+      if (program === null) throw new Error(`${node.name} does not serve`)
+      const {data, errors} = await post(program.url, userId, document, variables)
+      if (errors !== undefined) throw new Error(JSON.stringify(errors))
+      return data as Data
+    },
+  }
+}
+
+function documentOf({mutation, fields}: Call): string {
+  const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}`
+  return `mutation ($input: ${name}Input!) {
+    result: ${mutation}(input: $input) { __typename ... on Refusal { code } ... on ${name}Success { ${fields} } }
+  }`
+}
+
+/** `Booking:1234` → `1234`. */
+export const rawId = (globalId: string): string => globalId.slice(globalId.indexOf(':') + 1)
+
+export const userIdOf = (globalId: string): UserId => idOf<'User'>(rawId(globalId))

@@ -1,0 +1,246 @@
+import {DatabaseSync} from 'node:sqlite'
+import {join} from 'node:path'
+import {setTimeout as after} from 'node:timers/promises'
+import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
+import {connectEventStore} from '../../src/event-store/esdb.ts'
+import type {EventStore} from '../../src/event-store/port.ts'
+import {foldedRows, rowsOf} from '../projections/support.ts'
+import {diceOf, type Dice} from '../simulation/dice.ts'
+import {audit, readLog} from './audit.ts'
+import {compareStatements, statementOf, untilCalm} from './calm.ts'
+import {createClient} from './client.ts'
+import {crashPoints} from './crash-points.ts'
+import {letLoose, registerCustomers} from './customers.ts'
+import {crashNode, testClock, type CrashNode} from './nodes.ts'
+import type {Exit, RunningProgram} from '../support/program.ts'
+import {startPark} from './park.ts'
+import type {Preloaded} from './preload.ts'
+
+export interface KillOptions {
+  readonly kills: number
+  readonly seed: number
+  readonly customers?: number
+  /** Only these points, instead of all. */
+  readonly points?: readonly string[]
+  /** For holds to end after the last start; default 60 s. */
+  readonly patienceMs?: number
+  /** See `Preloaded`; from the second life on. */
+  readonly bugs?: Preloaded['bugs']
+  readonly onProgress?: (line: string) => void
+  readonly onViolation?: (violation: string) => void
+}
+
+/** What a run did and found. */
+export interface CrashReport {
+  readonly violations: readonly string[]
+  /** Deaths by name of the point, `random` among them. */
+  readonly kills: Readonly<Record<string, number>>
+  readonly requests: number
+  readonly acknowledged: number
+  readonly repeated: number
+  readonly events: number
+  readonly starts: number
+  readonly medianReadyMs: number
+  readonly maxReadyMs: number
+  /** How long after the last start it took until every hold that was due had ended. */
+  readonly calmMs: number
+}
+
+const violationsMax = 20
+const minuteMs = 60_000
+/** A point that was not passed in so many answers, or in this time, is left for a later round. */
+const pointAnswersMax = 200
+const pointMsMax = 30_000
+const customersDefault = 6
+
+/**
+ * Kills the program under load so many times, at every named point in turn and at random, starts it again on the same
+ * data, and holds what its customers were told against what it has in the end.
+ */
+export async function killAgainAndAgain(options: KillOptions): Promise<CrashReport> {
+  const {kills, seed, customers: count = customersDefault, bugs = [], onProgress = () => undefined} = options
+  const {points = crashPoints.map(({name}) => name)} = options
+  const dice = diceOf(seed)
+  const clock = testClock()
+  const violations: string[] = []
+  const report = (violation: string): void => {
+    options.onViolation?.(violation)
+    if (violations.length < violationsMax) violations.push(violation)
+  }
+  const park = await startPark({nowMs: () => clock.nowMs(), bootMs: 100})
+  const node = await crashNode({name: 'one', clock, parkUrl: park.url})
+  try {
+    const client = createClient({nodes: [node], clock, chance: () => dice.next(), report})
+    const parts = {client, clock, dice: diceOf(seed ^ 0x1111), count, report}
+    const readyMs: number[] = []
+    const first = await node.start()
+    if (!first.isReady) throw new Error(`it does not start:\n${node.printed()}`)
+    const userIds = await registerCustomers(parts, AbortSignal.timeout(minuteMs))
+    const customers = letLoose(parts, userIds)
+    await end(node, dice.below(500))
+
+    const killed = await rounds({
+      node,
+      dice,
+      kills,
+      points,
+      bugs,
+      report,
+      readyMs,
+      onProgress,
+      jump: ms => clock.jump(ms),
+      answers: () => client.acknowledged.length,
+    })
+    clock.jump(minuteMs)
+    const again = await node.start({bugs})
+    if (!again.isReady) throw new Error(`it does not start:\n${node.printed()}`)
+    readyMs.push(again.readyMs)
+    await customers.stop()
+    await node.serving()?.stop('SIGKILL')
+
+    // All that was booked for soon is over now, and nobody was there to see it end.
+    clock.jump(10 * minuteMs)
+    const last = await node.start({bugs})
+    if (!last.isReady) throw new Error(`it does not start:\n${node.printed()}`)
+    readyMs.push(last.readyMs)
+    const calmMs = await untilCalm(client, node, userIds, clock, options.patienceMs)
+    if (calmMs === null) report('a hold that was due had not ended in time after the last start')
+    const statements = new Map(
+      await Promise.all(userIds.map(async id => [id, await statementOf(client, node, id)] as const)),
+    )
+    const exit = await last.program.stop()
+    if (exit.code !== 0) report(`it ended with ${JSON.stringify(exit)}:\n${node.printed()}`)
+    const events = await withLog(node.dataFolder, async store => {
+      const read = await readLog(store)
+      await compareRows(store, node.dataFolder, report)
+      return read
+    })
+    audit({events, sent: client.sent, acknowledged: client.acknowledged, effects: park.effects, report})
+    compareStatements(events, statements, report)
+    const sorted = readyMs.toSorted((a, b) => a - b)
+    return {
+      violations,
+      kills: killed,
+      requests: client.requests(),
+      acknowledged: client.acknowledged.length,
+      repeated: client.repeated(),
+      events: events.length,
+      starts: park.effects.filter(({effect}) => effect === 'started').length,
+      medianReadyMs: sorted[sorted.length >> 1] ?? 0,
+      maxReadyMs: sorted.at(-1) ?? 0,
+      calmMs: calmMs ?? Infinity,
+    }
+  } finally {
+    await node.close()
+    await park.close()
+  }
+}
+
+interface RoundParts {
+  readonly node: CrashNode
+  readonly dice: Dice
+  readonly kills: number
+  readonly points: readonly string[]
+  readonly bugs: NonNullable<Preloaded['bugs']>
+  readonly report: (violation: string) => void
+  readonly readyMs: number[]
+  readonly onProgress: (line: string) => void
+  readonly jump: (ms: number) => void
+  /** How many requests were answered so far. */
+  readonly answers: () => number
+}
+
+/** Answers how often the program died where. */
+async function rounds({
+  node,
+  dice,
+  kills,
+  points,
+  bugs,
+  report,
+  readyMs,
+  onProgress,
+  jump,
+  answers,
+}: RoundParts): Promise<Record<string, number>> {
+  const killed: Record<string, number> = {}
+  // Every name once, in an order of chance, then again; every eighth death is at no special place.
+  let names: string[] = []
+  const missed: string[] = []
+  for (let kill = 1; kill <= kills; kill++) {
+    if (names.length === 0) names = shuffled([...points, ...missed.splice(0)], dice)
+    const name = kill % 8 === 0 ? 'random' : (names.pop() ?? 'random')
+    const point = crashPoints.find(one => one.name === name)
+    const dieAt = point === undefined ? undefined : {point: name, pass: 1 + dice.below(point.passesMax)}
+    jump(dice.below(minuteMs))
+    const started = await node.start(dieAt === undefined ? {bugs} : {bugs, dieAt})
+    let exit = started.isReady ? null : started.exit
+    if (started.isReady) {
+      readyMs.push(started.readyMs)
+      if (dieAt === undefined) await end(node, 50 + dice.below(600))
+      else exit = await untilDead(started.program, answers)
+      if (exit === null) await end(node, 0)
+    }
+    const diedThere = exit !== null
+    if (exit !== null && exit.signal !== 'SIGKILL')
+      report(`it ended by itself, ${JSON.stringify(exit)}:\n${node.printed()}`)
+    if (!diedThere && point !== undefined) missed.push(name)
+    const where = diedThere ? name : 'random'
+    killed[where] = (killed[where] ?? 0) + 1
+    const ready = started.isReady ? `ready after ${Math.round(started.readyMs)} ms` : 'never ready'
+    onProgress(`${kill}: ${ready}, died ${diedThere || point === undefined ? name : `at random, not ${name}`}`)
+  }
+  return killed
+}
+
+/** How it ended; null when it passed the point too rarely. */
+async function untilDead(program: RunningProgram, answers: () => number): Promise<Exit | null> {
+  const beganMs = performance.now()
+  const answersMax = answers() + pointAnswersMax
+  for (;;) {
+    const exit = await Promise.race([program.exited, after(20).then(() => null)])
+    if (exit !== null || answers() >= answersMax || performance.now() - beganMs > pointMsMax) return exit
+  }
+}
+
+async function end(node: CrashNode, afterMs: number): Promise<void> {
+  await after(afterMs)
+  await node.serving()?.stop('SIGKILL')
+}
+
+function shuffled(values: readonly string[], dice: Dice): string[] {
+  const order = [...values]
+  for (let index = order.length - 1; index > 0; index--) {
+    const other = dice.below(index + 1)
+    ;[order[index], order[other]] = [order[other] ?? '', order[index] ?? '']
+  }
+  return order
+}
+
+/** The log of a data folder that no program works in. */
+export async function withLog<Value>(dataFolder: string, read: (store: EventStore) => Promise<Value>): Promise<Value> {
+  const node = await startEmbeddedNode({dataDir: join(dataFolder, 'events'), host: '127.0.0.1'})
+  const store = connectEventStore(node.connectionString)
+  try {
+    return await read(store)
+  } finally {
+    await store.close()
+    await node.close()
+  }
+}
+
+/** The rows that a node left against those of a fold from the start. */
+export async function compareRows(
+  store: EventStore,
+  dataFolder: string,
+  report: (violation: string) => void,
+): Promise<void> {
+  const db = new DatabaseSync(join(dataFolder, 'read-models.sqlite'), {readOnly: true})
+  const live = rowsOf(db)
+  db.close()
+  const rebuilt = await foldedRows(store)
+  for (const [table, rows] of Object.entries(live)) {
+    if (JSON.stringify(rows) !== JSON.stringify(rebuilt[table]))
+      report(`read model ${table} differs from a rebuilt one`)
+  }
+}
