@@ -253,6 +253,8 @@ export interface WorkQueries {
   booking(bookingId: string): BookingWorkRow | null
   /** Bookings on a machine that are confirmed or started and stay there, by start, at most `limit`. */
   bookingsOn(machineId: string, limit: number): readonly BookingWorkRow[]
+  /** Their ids alone. */
+  bookingIdsOn(machineId: string, limit: number): readonly string[]
   bookingIds(): readonly string[]
   purchase(purchaseId: string): PurchaseWorkRow | null
   paidPurchaseIds(): readonly string[]
@@ -262,9 +264,13 @@ export interface WorkQueries {
 
 export function workQueries(db: DatabaseSync): WorkQueries {
   const booking = db.prepare('SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE booking_id = ?')
+  // `LIMIT ?` alone would have SQLite plan the statement anew each time, to look at the bound number.
   const bookingsOn = db.prepare(`
     SELECT * FROM work_bookings NATURAL JOIN work_terms
-    WHERE machine_id = ? AND moving = 0 AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ?`)
+    WHERE machine_id = ? AND moving = 0 AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ? + 0`)
+  const bookingIdsOn = db.prepare(`
+    SELECT booking_id FROM work_bookings
+    WHERE machine_id = ? AND moving = 0 AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ? + 0`)
   const bookingIds = db.prepare('SELECT booking_id FROM work_bookings')
   const purchase = db.prepare('SELECT * FROM work_purchases WHERE purchase_id = ?')
   const paid = db.prepare('SELECT purchase_id FROM work_purchases WHERE paid = 1')
@@ -273,6 +279,7 @@ export function workQueries(db: DatabaseSync): WorkQueries {
   return {
     booking: bookingId => optional(booking.get(bookingId), toBooking),
     bookingsOn: (machineId, limit) => bookingsOn.all(machineId, limit).map(toBooking),
+    bookingIdsOn: (machineId, limit) => bookingIdsOn.all(machineId, limit).map(row => String(row['booking_id'])),
     bookingIds: () => bookingIds.all().map(row => String(row['booking_id'])),
     purchase: purchaseId => optional(purchase.get(purchaseId), toPurchase),
     paidPurchaseIds: () => paid.all().map(row => String(row['purchase_id'])),

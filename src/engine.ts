@@ -181,7 +181,7 @@ function processParts(
       bookingIds: () => work.bookingIds(),
       paidPurchaseIds: () => work.paidPurchaseIds(),
       machineIds: () => work.machineIds(),
-      bookingIdsOn: machineId => work.bookingsOn(machineId, bookingsOnMax).map(({bookingId}) => bookingId),
+      bookingIdsOn: machineId => work.bookingIdsOn(machineId, bookingsOnMax),
     } satisfies ProcessParts['work'] & Work,
     waitFor: commit => projections.waitFor(commit, stepWaitMs),
     onEvents: listener => projections.onBatch(batch => listener(batch.map(({event}) => event))),

@@ -185,7 +185,8 @@ async function bounded<Value>(
   try {
     return await Promise.race([work(signal), timeout])
   } finally {
-    done.abort()
+    // With a reason of its own: the platform's would be an error, with a stack, at every look.
+    done.abort('done')
   }
 }
 

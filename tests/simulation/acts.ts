@@ -19,7 +19,7 @@ export interface Memory {
 /** One request, decided on once; sent again under the same key until it is answered. */
 export type Request = (engine: Engine) => Promise<unknown>
 
-interface Scene {
+export interface Scene {
   readonly dice: Dice
   readonly memory: Memory
   readonly key: string
@@ -175,7 +175,7 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
 function chooseBooking({dice, memory, key, now}: Scene): Request {
   const userId = dice.pick(customers) ?? owner.userId
   // Soon more often than late, so that slots are fought for.
-  const leadMinutes = dice.chance(0.6) ? dice.below(300) : dice.below(5_000)
+  const leadMinutes = dice.below(dice.pick([20, 20, 60, 300, 5_000]) ?? 1)
   const start = instantFromMs(Math.ceil(Date.parse(now) / 60_000) * 60_000 + leadMinutes * 60_000)
   const minutes = 60 * (1 + dice.below(3))
   const place = {serviceId: idOf<'Service'>('ENCH'), realmId: idOf<'Realm'>('EU')}

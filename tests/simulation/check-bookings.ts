@@ -1,4 +1,4 @@
-import {isOverdue, type Report, type Rule} from './rule.ts'
+import {overdueAt, type Report, type Rule} from './rule.ts'
 
 interface Life {
   minutesHeld: number
@@ -64,11 +64,15 @@ export function checkBookings(report: Report): Rule {
       }
     },
     look(nowMs, calmSinceMs) {
+      let nextMs = Infinity
       for (const [bookingId, {stage, dueMs}] of lives) {
-        if (!isOverdue(dueMs, nowMs, calmSinceMs)) continue
-        report(`${bookingId} is still ${stage} with its hold`)
-        lives.delete(bookingId)
+        const overdueMs = overdueAt(dueMs, calmSinceMs)
+        if (nowMs > overdueMs) {
+          report(`${bookingId} is still ${stage} with its hold`)
+          lives.delete(bookingId)
+        } else nextMs = Math.min(nextMs, overdueMs)
       }
+      return nextMs
     },
   }
 }

@@ -1,4 +1,4 @@
-import {isOverdue, type Report, type Rule} from './rule.ts'
+import {overdueAt, type Report, type Rule} from './rule.ts'
 
 /** One payment, one credit of what was bought, soon. */
 export function checkPayments(report: Report): Rule {
@@ -39,11 +39,15 @@ export function checkPayments(report: Report): Rule {
       }
     },
     look(nowMs, calmSinceMs) {
+      let nextMs = Infinity
       for (const [purchaseId, sinceMs] of open) {
-        if (!isOverdue(sinceMs, nowMs, calmSinceMs)) continue
-        report(`purchase ${purchaseId} was paid and not fulfilled`)
-        open.delete(purchaseId)
+        const overdueMs = overdueAt(sinceMs, calmSinceMs)
+        if (nowMs > overdueMs) {
+          report(`purchase ${purchaseId} was paid and not fulfilled`)
+          open.delete(purchaseId)
+        } else nextMs = Math.min(nextMs, overdueMs)
       }
+      return nextMs
     },
   }
 }

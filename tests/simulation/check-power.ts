@@ -1,37 +1,171 @@
 import type {PowerEffect} from '../../src/drivers/simulated.ts'
-import type {Report} from './rule.ts'
+import type {Phase} from '../../src/drivers/simulated-machine.ts'
+import {createCovers, type Slot} from './covers.ts'
+import {patienceMs, type Report, type Rule} from './rule.ts'
 
-/** What is asked of the calendar's fold. */
-interface Cover {
-  covers(machineId: string, atMs: number): boolean
-  coveredLately(machineId: string, atMs: number): boolean
+/** What is asked of the world outside the log. */
+export interface PowerWorld {
+  readonly machineIds: readonly string[]
+  truth(machineId: string): Phase
+  /** How late the engine may notice that a running machine is gone. */
+  noticeMs(): number
+  /** The wall clock was set, or the engine was kept from its work, a moment ago or is so now: it may be late. */
+  isUnsettled(): boolean
 }
 
-const uncoveredMsMax = 10 * 60_000
+export interface PowerRule extends Rule {
+  /** A change of power as it happens; `byHand`: not by the engine. */
+  effect(effect: PowerEffect, byHand: boolean): void
+}
 
-/** A machine is started only for a booking, none early, and does not stay on without one. */
-export function checkPower(cover: Cover, report: Report) {
-  const uncoveredSince = new Map<string, number>()
-  const quarantined = new Set<string>()
-  return {
-    note(type: string, machineId: string): void {
-      if (type === 'MachineQuarantined') quarantined.add(machineId)
-      if (type === 'QuarantineLifted') quarantined.delete(machineId)
-    },
-    effect({machineId, effect, at}: PowerEffect): void {
-      if (effect !== 'started') return
-      if (!cover.coveredLately(machineId, Date.parse(at))) report(`${machineId} was started at ${at} for nobody`)
-    },
-    look(machineId: string, isOn: boolean, nowMs: number, calmSinceMs: number): void {
-      if (!isOn || cover.covers(machineId, nowMs) || quarantined.has(machineId)) {
-        uncoveredSince.delete(machineId)
-        return
+interface Machine {
+  quarantinedMs: number | null
+  liftedMs: number
+  /** The last time its provider was in the way. */
+  troubledMs: number
+  /** Since when it is on its way out; null: it is not. */
+  leavingMs: number | null
+  /** Whether the engine has seen it ready in this run. */
+  isKnownReady: boolean
+  startedMs: number
+  offMs: number
+  /** For whom this run was begun. */
+  startedFor: string | null
+  /** Ends of runs that nobody wanted: each allows one more start. */
+  readonly starts: Map<string, number>
+  wasLost: boolean
+}
+
+const minuteMs = 60_000
+/** Who acts on a slot that was just given back, or just given, could not know it yet. */
+const latelyMs = minuteMs
+/** A stop that is refused, ignored and followed by a kill takes so long. */
+const stopMsMax = 6 * minuteMs
+/** All attempts at a start, with the waits between them. */
+const startMsMax = 10 * minuteMs
+
+/**
+ * A machine is on if and only if a booking covers the moment: started for one and never early, at most once unless it
+ * was lost, not stopped before its end, off soon after, and on, or replaced, soon after its start.
+ */
+export function checkPower(world: PowerWorld, report: Report): PowerRule {
+  const covers = createCovers()
+  const machines = new Map<string, Machine>(world.machineIds.map(id => [id, newMachine()]))
+  const machineOf = (id: string): Machine => machines.get(id) ?? newMachine()
+
+  function started(machineId: string, atMs: number): void {
+    const machine = machineOf(machineId)
+    const slot = covers.at(machineId, atMs)
+    Object.assign(machine, {startedMs: atMs, startedFor: slot?.bookingId ?? null, leavingMs: null, isKnownReady: false})
+    if (slot === null) {
+      const isLate = covers.endedMs(machineId, atMs) + latelyMs >= atMs
+      if (!isLate && !(world.isUnsettled() && covers.endedMs(machineId, atMs) > -Infinity)) {
+        report(`${machineId} was started for nobody`)
       }
-      const since = uncoveredSince.get(machineId) ?? nowMs
-      uncoveredSince.set(machineId, since)
-      if (nowMs <= Math.max(since, calmSinceMs) + uncoveredMsMax) return
+      return
+    }
+    const starts = machine.starts.get(slot.bookingId) ?? 0
+    if (starts > 0 && !machine.wasLost) report(`${machineId} was started again for ${slot.bookingId}`)
+    machine.starts.set(slot.bookingId, starts + 1)
+    machine.wasLost = false
+  }
+
+  function ended(machineId: string, atMs: number, isLoss: boolean, how: string): void {
+    const machine = machineOf(machineId)
+    const slot = covers.firmAt(machineId, atMs)
+    machine.offMs = atMs
+    // A run that never became ready is ended to be tried again.
+    machine.wasLost = isLoss || !machine.isKnownReady
+    const wasLeaving = machine.leavingMs !== null && (slot === null || machine.leavingMs < slot.fromMs + latelyMs)
+    if (!machine.wasLost && slot !== null && !wasLeaving && !world.isUnsettled()) {
+      const isNews = slot.sinceMs + stopMsMax > atMs || slot.fromMs + latelyMs > atMs
+      if (isNews) machine.wasLost = true
+      else report(`${machineId} was ${how} in the middle of ${slot.bookingId}`)
+    } else if (world.isUnsettled() || wasLeaving) machine.wasLost = true
+    machine.isKnownReady = false
+    machine.leavingMs = null
+  }
+
+  /** When something about this machine is overdue; reports what is. */
+  function lookAt(machineId: string, nowMs: number, calmSinceMs: number): number {
+    const machine = machineOf(machineId)
+    const phase = world.truth(machineId)
+    const slot = covers.firmAt(machineId, nowMs)
+    if (phase !== 'off' && covers.at(machineId, nowMs) === null && machine.quarantinedMs === null) {
+      const sinceMs = Math.max(covers.endedMs(machineId, nowMs), machine.startedMs, machine.liftedMs)
+      const dueMs = Math.max(sinceMs, calmSinceMs, machine.troubledMs) + stopMsMax
+      if (nowMs <= dueMs) return dueMs
       report(`${machineId} is on for nobody`)
-      uncoveredSince.set(machineId, nowMs)
+      machine.liftedMs = nowMs
+      return Infinity
+    }
+    if (slot === null || nowMs < slot.startMs || nowMs >= slot.endMs) return covers.nextEdgeMs(machineId, nowMs)
+    return Math.min(lookAtSession(machineId, slot, phase, nowMs, calmSinceMs), covers.nextEdgeMs(machineId, nowMs))
+  }
+
+  function lookAtSession(machineId: string, slot: Slot, phase: Phase, nowMs: number, calmSinceMs: number): number {
+    const machine = machineOf(machineId)
+    const {bookingId, startMs, sinceMs} = slot
+    const fromMs = Math.max(startMs, sinceMs, calmSinceMs, machine.troubledMs)
+    let dueMs: number
+    let what: string
+    if (machine.quarantinedMs !== null) {
+      dueMs = Math.max(fromMs, machine.quarantinedMs) + 2 * patienceMs
+      what = 'is left on a machine in quarantine'
+    } else if (phase === 'off') {
+      dueMs = Math.max(fromMs, machine.offMs, machine.liftedMs) + world.noticeMs() + startMsMax
+      what = 'has no running machine'
+    } else if (phase === 'ready' && !covers.isStarted(bookingId)) {
+      dueMs = Math.max(fromMs, machine.startedMs, machine.liftedMs) + world.noticeMs() + 4 * patienceMs
+      what = 'has its machine and does not start'
+    } else return Infinity
+    if (nowMs <= dueMs) return dueMs
+    report(`${bookingId} ${what} (${machineId})`)
+    covers.forget(machineId, bookingId)
+    return Infinity
+  }
+
+  return {
+    see(event, _stream, atMs) {
+      covers.see(event, atMs)
+      const {type, data} = event
+      if (!('machineId' in data) || typeof data.machineId !== 'string') return
+      const machine = machines.get(data.machineId)
+      if (machine === undefined) return
+      if (type === 'MachineQuarantined') machine.quarantinedMs = atMs
+      else if (type === 'QuarantineLifted') Object.assign(machine, {quarantinedMs: null, liftedMs: atMs})
+      else if (type === 'PowerCommandFailed') machine.troubledMs = Math.max(atMs, Date.parse(data.retryAt))
+      else if (type === 'PowerObserved' && data.power === 'unreachable') machine.troubledMs = atMs
+      else if (type === 'PowerObserved' && data.power === 'on') machine.troubledMs = atMs
+      else if (type === 'MachineReady') machine.isKnownReady = true
+      else if (type === 'PowerCommandIntended' && data.op !== 'start') machine.leavingMs ??= atMs
     },
+    effect({machineId, effect, at}, byHand) {
+      const atMs = Date.parse(at)
+      if (effect === 'started') started(machineId, atMs)
+      else ended(machineId, atMs, byHand || effect === 'crashed', effect)
+    },
+    look(nowMs, calmSinceMs) {
+      covers.tidy(nowMs)
+      let nextMs = Infinity
+      for (const machineId of world.machineIds) nextMs = Math.min(nextMs, lookAt(machineId, nowMs, calmSinceMs))
+      return nextMs
+    },
+  }
+}
+
+function newMachine(): Machine {
+  const never = -Infinity
+  return {
+    quarantinedMs: null,
+    liftedMs: never,
+    troubledMs: never,
+    leavingMs: null,
+    isKnownReady: false,
+    startedMs: never,
+    offMs: never,
+    startedFor: null,
+    starts: new Map(),
+    wasLost: false,
   }
 }

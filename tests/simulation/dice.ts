@@ -20,3 +20,8 @@ export function uuidFrom(next: () => number): string {
   const hex = Array.from({length: 32}, () => Math.floor(next() * 16).toString(16)).join('')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`
 }
+
+/** A seed for the part of this number. */
+export function mixed(seed: number, part: number): number {
+  return Math.floor(seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(part + 1, 0x85ebca6b))() * 4_294_967_296)
+}

@@ -4,14 +4,14 @@ import type {MakePace} from '../../projections/runner.ts'
 import {createTokens} from '../../src/access/tokens.ts'
 import {defaultPolicy} from '../../src/booking/policies.ts'
 import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
-import type {DriverKind} from '../../src/drivers/port.ts'
-import {createEngine, type Engine} from '../../src/engine.ts'
+import {DriverError, type DriverKind} from '../../src/drivers/port.ts'
+import {createEngine, type Engine, type Tempo} from '../../src/engine.ts'
 import {QueueFull, TooManyConflicts} from '../../src/event-store/lane.ts'
 import {OutcomeUnknown, StoreUnavailable, type EventStore} from '../../src/event-store/port.ts'
 import type {PowerDriver} from '../../src/processes/machine-worker.ts'
 import {uuidFrom, type Dice} from './dice.ts'
 import type {Faults} from './faults.ts'
-import {timersOf, type Life, type VirtualTime} from './virtual-time.ts'
+import {napTimersOf, newLife, timersOf, within, type Life, type VirtualTime} from './virtual-time.ts'
 
 export interface Node {
   readonly life: Life
@@ -19,6 +19,8 @@ export interface Node {
   /** What it alerted somebody to, or died of. */
   readonly alarms: string[]
   act(): void
+  /** For so long it stands still; then everything that came for it meanwhile comes at once. */
+  freeze(ms: number): void
   /** From one moment to the next it is gone: nothing reaches it, nothing more comes of it. */
   crash(): void
 }
@@ -30,13 +32,28 @@ export interface NodeParts {
   readonly faults: Faults
   readonly kind: DriverKind
   readonly connect: (life: Life) => EventStore
+  /** Its read models, which outlive a crash: what was committed is there. */
+  readonly readModelsFile: string
+  readonly exclusive: boolean
+  readonly pulse: Pulse
 }
+
+/** How quick an engine is: a simulation of years looks less often than the real one. Milliseconds. */
+export interface Pulse {
+  readonly changingMs: number
+  readonly onMs: number
+  readonly offMs: number
+  readonly leaseTermMs: number
+}
+
+/** Between two transactions of the read models, as in the real program. */
+const keepMs = 250
 
 const timings = {bootTimeoutSeconds: 120, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 2}
 
 export function startNode(parts: NodeParts): Node {
-  const {time, dice, kind} = parts
-  const life: Life = {isOver: false}
+  const {time, dice, kind, pulse} = parts
+  const life = newLife()
   const alarms: string[] = []
   const fleet = createFleet([kind])
   const {clock} = time
@@ -67,10 +84,11 @@ export function startNode(parts: NodeParts): Node {
       },
       failureOf: driverFailureOf,
     },
-    readModelsFile: ':memory:',
+    readModelsFile: parts.readModelsFile,
     nodeId: parts.name,
-    exclusive: true,
+    exclusive: parts.exclusive,
     pace: paceOf(time, life),
+    tempo: tempoOf(pulse, time, life),
     log: {
       warn: note,
       alert: (what, error) => void alarms.push(`${what}: ${error.message}`),
@@ -84,7 +102,17 @@ export function startNode(parts: NodeParts): Node {
     act() {
       engine.act(new AbortController().signal).catch((error: unknown) => alarms.push(`act: ${String(error)}`))
     },
+    freeze(ms) {
+      if (life.held !== null) return
+      life.held = []
+      time.after(ms, () => {
+        const held = life.held ?? []
+        life.held = null
+        for (const work of held) time.after(0, within(life, work))
+      })
+    },
     crash() {
+      if (life.isOver) return
       life.isOver = true
       engine.projections.db.close()
     },
@@ -97,20 +125,29 @@ export function isForeseen(error: unknown): boolean {
   return isOfStore || error instanceof TooManyConflicts || error instanceof QueueFull
 }
 
-/** Commits are events of the simulated time like everything else. */
+/** Folding and committing are events of the simulated time like everything else. */
 export function paceOf(time: VirtualTime, life: Life): MakePace {
-  return (_nowMs, commit) => {
+  return (_nowMs, fold, keep) => {
     let isPlanned = false
+    let isKeeping = false
+    const foldOnce = (): void => {
+      if (isPlanned) fold()
+    }
+    const keepOnce = (): void => {
+      isKeeping = false
+      keep()
+    }
     return {
       soon(now) {
         if (isPlanned) return
         isPlanned = true
-        time.after(now ? 1 : 5, () => {
-          if (isPlanned && !life.isOver) commit()
-        })
+        time.after(now ? 1 : 5, within(life, foldOnce))
       },
       done() {
         isPlanned = false
+        if (isKeeping) return
+        isKeeping = true
+        time.after(keepMs, within(life, keepOnce))
       },
     }
   }
@@ -123,21 +160,35 @@ function distant(driver: PowerDriver, {time, dice, faults}: NodeParts, life: Lif
     time.after(dice.below(50), () => {
       const answer = (settle: () => void): void => {
         if (faults.strikes('driverSilent')) return
-        time.after(dice.below(50), () => {
-          if (!life.isOver) settle()
-        })
+        time.after(dice.below(50), within(life, settle))
       }
-      work().then(
-        value => answer(() => resolve(value)),
-        (error: unknown) => answer(() => reject(error)),
-      )
+      providerFault(faults)
+        .then(work)
+        .then(
+          value => answer(() => resolve(value)),
+          (error: unknown) => answer(() => reject(error)),
+        )
     })
     return promise
   }
+  // A signal ends the wait of whoever called; what is under way arrives all the same.
+  const never = new AbortController().signal
   return {
-    start: signal => call(() => driver.start(signal)),
-    stop: signal => call(() => driver.stop(signal)),
-    kill: signal => call(() => driver.kill(signal)),
-    observe: signal => call(() => driver.observe(signal)),
+    start: () => call(() => driver.start(never)),
+    stop: () => call(() => driver.stop(never)),
+    kill: () => call(() => driver.kill(never)),
+    observe: () => call(() => driver.observe(never)),
   }
+}
+
+/** What a provider answers instead of doing anything: 5xx, 429, 401. */
+async function providerFault(faults: Faults): Promise<void> {
+  if (faults.strikes('driverFails')) throw new DriverError('transient', 'the provider answered 503')
+  if (faults.strikes('driverLimits')) throw new DriverError('rateLimited', 'the provider answered 429', 30_000)
+  if (faults.strikes('driverLocksOut')) throw new DriverError('auth', 'the provider answered 401')
+}
+
+function tempoOf({changingMs, onMs, offMs, leaseTermMs}: Pulse, time: VirtualTime, life: Life): Tempo {
+  const naps = {timers: napTimersOf(time, life), msMax: 10 * 365 * 86_400_000}
+  return {looks: {changingMs, onMs, offMs}, naps, leaseTermMs}
 }

@@ -1,57 +1,69 @@
 import {chooseAct, furnish, type Memory, type Request} from './acts.ts'
-import type {Dice} from './dice.ts'
+import {diceOf, mixed} from './dice.ts'
 import {isForeseen, type Node} from './node.ts'
-import type {VirtualTime} from './virtual-time.ts'
+import type {Plot} from './plot.ts'
+import {within, type VirtualTime} from './virtual-time.ts'
 
-const meanGapMs = 5 * 60_000
-const triesMax = 8
+const triesMax = 12
 /** A client that got no answer by then asks again, whoever answers then. */
 const answerMs = 30_000
 
-interface Stage {
+export interface Stage {
+  readonly seed: number
   readonly time: VirtualTime
-  readonly dice: Dice
-  /** Where the next request goes. */
-  readonly nodeOf: () => Node
+  readonly plot: Plot
+  /** Where the next request goes; null: nobody is there. */
+  readonly nodeFor: (share: number) => Node | null
 }
 
-/** Lets customers and operators come and go for as long as time passes. */
-export function keepLiving(stage: Stage): Memory {
-  const {time, dice} = stage
+/** Customers and operators. */
+export interface People {
+  readonly memory: Memory
+  /** Somebody does something. */
+  act(): void
+}
+
+export function createPeople(stage: Stage): People {
+  const {time, seed, plot} = stage
   const memory: Memory = {bookings: [], purchases: [], users: [], signInToken: null, acknowledged: []}
   let count = 0
-  const next = (): void => {
-    const act = chooseAct({dice, memory, key: `act-${count++}`, now: time.clock.now()})
-    if (act !== null) {
-      send(stage, act.request, 1)
+  send(stage, furnish, diceOf(seed), 1)
+  return {
+    memory,
+    act() {
+      const number = count++
+      if (!plot.happens('act')) return
+      // Dice of its own: what one person does is the same whatever the others did.
+      const dice = diceOf(mixed(seed, number))
+      const act = chooseAct({dice, memory, key: `act-${number}`, now: time.clock.now()})
+      if (act === null) return
+      send(stage, act.request, dice, 1)
       // Impatient people press twice.
-      if (dice.chance(0.05)) send(stage, act.request, triesMax)
-    }
-    time.after(-Math.log(1 - dice.next()) * meanGapMs, next)
+      if (dice.chance(0.05)) send(stage, act.request, dice, triesMax)
+    },
   }
-  send(stage, furnish, 1)
-  time.after(2 * answerMs, next)
-  return memory
 }
 
-function send(stage: Stage, request: Request, attempt: number): void {
-  const {time, dice} = stage
-  const node = stage.nodeOf()
+function send(stage: Stage, request: Request, dice: ReturnType<typeof diceOf>, attempt: number): void {
+  const {time} = stage
   let isSettled = false
   const again = (): void => {
     if (isSettled) return
     isSettled = true
-    if (attempt < triesMax) time.after(dice.below(5_000), () => send(stage, request, attempt + 1))
+    if (attempt < triesMax) time.after(1_000 + dice.below(10_000), () => send(stage, request, dice, attempt + 1))
   }
+  const node = stage.nodeFor(dice.next())
+  if (node === null) return again()
   const ask = async (): Promise<void> => {
     try {
       await request(node.engine)
       isSettled = true
+      giveUp()
     } catch (error) {
       if (!node.life.isOver && !isForeseen(error)) node.alarms.push(`a request: ${String(error)}`)
       again()
     }
   }
-  void ask()
-  time.after(answerMs, again)
+  const giveUp = time.after(answerMs, again)
+  within(node.life, () => void ask())()
 }

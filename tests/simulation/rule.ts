@@ -4,8 +4,11 @@ import type {DomainEvent} from '../../projections/projection.ts'
 export interface Rule {
   /** One event, as it is written. */
   see(event: DomainEvent, stream: string, atMs: number): void
-  /** What is overdue; `calmSinceMs`: since when the engine ran and the store answered. */
-  look?(nowMs: number, calmSinceMs: number): void
+  /**
+   * Reports what is overdue and answers when the next thing will be (Infinity: nothing is owed).
+   * `calmSinceMs`: since when the engine ran, the store answered and the clock went on; Infinity: it does not.
+   */
+  look?(nowMs: number, calmSinceMs: number): number
 }
 
 export type Report = (violation: string) => void
@@ -13,6 +16,7 @@ export type Report = (violation: string) => void
 /** How long the engine has for what it owes, once nothing is in its way. */
 export const patienceMs = 60_000
 
-export function isOverdue(dueMs: number, nowMs: number, calmSinceMs: number): boolean {
-  return nowMs > Math.max(dueMs, calmSinceMs) + patienceMs
+/** When something that was due is overdue. */
+export function overdueAt(dueMs: number, calmSinceMs: number): number {
+  return Math.max(dueMs, calmSinceMs) + patienceMs
 }

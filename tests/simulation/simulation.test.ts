@@ -7,6 +7,8 @@ import {diceOf} from './dice.ts'
 import {faultsOf} from './faults.ts'
 import {startNode} from './node.ts'
 import {simulate} from './simulation.ts'
+import {calmPulse} from './script.ts'
+import {plotOf} from './plot.ts'
 import {simulatedStore} from './store.ts'
 import {virtualTime} from './virtual-time.ts'
 
@@ -22,9 +24,9 @@ test('the same seed makes the same history, another one another', async () => {
 })
 
 test('keeps every promise through days of faults', async () => {
-  const {violations, events, acknowledged, faults} = await simulate({seed: 1, days: 1})
+  const {violations, events, acknowledged, faults} = await simulate({seed: 1, days: 100})
   expect(violations).toEqual([])
-  expect(events).toBeGreaterThan(200)
+  expect(events).toBeGreaterThan(400)
   expect(acknowledged).toBeGreaterThan(20)
   expect(faults['crash']).toBeGreaterThan(0)
   expect(faults['storeDown']).toBeGreaterThan(0)
@@ -35,10 +37,12 @@ test('people use every command the dispatcher has', () => {
   if (start === null) throw new Error('no such time')
   const time = virtualTime(start)
   const dice = diceOf(1)
-  const faults = faultsOf(dice)
+  const faults = faultsOf(1, plotOf(null))
   const kind = simulatedKind({clock: time.clock, random: () => dice.next()})
   const store = simulatedStore({time, dice, onEvent: () => undefined})
-  const node = startNode({name: 'acting', time, dice, faults, kind, connect: life => store.connect(life, faults)})
+  const connect: Parameters<typeof startNode>[0]['connect'] = life => store.connect(life, faults)
+  const mode = {readModelsFile: ':memory:', exclusive: true, pulse: calmPulse}
+  const node = startNode({name: 'first', time, dice, faults, kind, connect, ...mode})
   const {engine} = node
   node.crash()
   expect(Object.keys(acts).sort()).toEqual(commandsOf(engine))

@@ -1,26 +1,31 @@
 import {createHash} from 'node:crypto'
-import {allProjections} from '../../projections/all.ts'
-import {startProjections} from '../../projections/runner.ts'
+import {DatabaseSync} from 'node:sqlite'
 import {simulatedKind, type PowerEffect} from '../../src/drivers/simulated.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
-import {createRegistry} from '../../src/event-store/registry.ts'
-import {allEventTypes} from '../../src/event-types.ts'
 import {parseInstant} from '../../src/kernel/time.ts'
-import {rowsOf, type Rows} from '../projections/support.ts'
-import {checkPower} from './check-power.ts'
+import {checkAcknowledged} from './acknowledged.ts'
 import {createChecker} from './checker.ts'
-import {diceOf} from './dice.ts'
+import {compareReadModels} from './compare.ts'
+import {createCrew, type Crew} from './crew.ts'
+import {diceOf, mixed} from './dice.ts'
 import {faultsOf} from './faults.ts'
-import {paceOf, startNode, type Node} from './node.ts'
-import {keepLiving} from './people.ts'
+import {startNode} from './node.ts'
+import {createPeople} from './people.ts'
+import {plotOf, type Happenings} from './plot.ts'
+import {dayMs, playScript} from './script.ts'
 import {simulatedStore} from './store.ts'
-import {timersOf, virtualTime} from './virtual-time.ts'
+import {createTroubles} from './troubles.ts'
+import {virtualTime} from './virtual-time.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   readonly days: number
   /** Stands between the engine and its store, to plant a bug on purpose. */
   readonly plant?: (store: EventStore) => EventStore
+  /** Of what happens by chance only this; everything unless told. */
+  readonly only?: Happenings
+  /** Ends the run at so many violations; 10 unless told. */
+  readonly violationsMax?: number
 }
 
 export interface History {
@@ -33,178 +38,143 @@ export interface History {
   /** Of every event and every change of power: two runs of one seed must agree on it. */
   readonly hash: string
   readonly violations: readonly string[]
+  /** Events by type. */
+  readonly types: Readonly<Record<string, number>>
+  /** What happened by chance. */
+  readonly happened: Happenings
 }
 
-export const dayMs = 86_400_000
-const minuteMs = 60_000
-const compareEveryMs = 6 * 60 * minuteMs
-const violationsMax = 10
+const machineIds = ['m-0', 'm-1', 'm-2', 'm-3', 'm-4']
+const comparisons = 2
+let runs = 0
 
 /** Lives through so many days of a small community on the real engine, all chance from one seed. */
-export async function simulate({seed, days, plant = store => store}: SimulationOptions): Promise<History> {
+export async function simulate(options: SimulationOptions): Promise<History> {
+  const {seed, days, plant = store => store, only = null, violationsMax = 10} = options
+  const world = createWorld(seed, only, plant)
+  const {time, store, crew, violations, report} = world
+  let steps = 0
+  const isOver = (): boolean => violations.length >= violationsMax
+  const run = async (untilMs: number, isDone: () => boolean): Promise<void> => {
+    steps += await time.run(untilMs, () => isOver() || isDone())
+  }
+  for (let part = 1; part <= comparisons && !isOver(); part++) {
+    await run((part * days * dayMs) / comparisons, () => false)
+    if (!isOver()) await compareReadModels({time, store, crew, run, report})
+  }
+  checkAcknowledged(world.memory, store.log, report)
+  world.close()
+  for (const alarm of crew.alarms) report(`alarm: ${alarm}`)
+  return {
+    seed,
+    days: time.elapsedMs() / dayMs,
+    events: store.log.length,
+    steps,
+    acknowledged: world.memory.acknowledged.length,
+    faults: world.faults.counts(),
+    hash: world.hash.digest('hex'),
+    violations,
+    types: world.types,
+    happened: world.plot.happened(),
+  }
+}
+
+function createWorld(seed: number, only: Happenings | null, plant: (store: EventStore) => EventStore) {
   const start = parseInstant('2026-11-21T08:00:00.000Z')
   if (start === null) throw new Error('no such time')
   const time = virtualTime(start)
-  const startMs = time.nowMs()
-  const endMs = startMs + days * dayMs
+  const seedOf = (part: number): number => mixed(seed, part)
+  const plot = plotOf(only)
+  const faults = faultsOf(seedOf(1), plot)
   const hash = createHash('sha256')
+  const types: Record<string, number> = {}
   const violations: string[] = []
   const report = (violation: string): void => {
     violations.push(`${time.clock.now()} ${violation}`)
   }
-  const checker = createChecker(report)
-  const power = checkPower(checker, report)
-  const faults = faultsOf(diceOf(seed ^ 0x1111))
-  const onEffect = (effect: PowerEffect): void => {
-    hash.update(JSON.stringify(effect))
-    power.effect(effect)
-  }
-  const luck = diceOf(seed ^ 0x2222)
-  const kind = simulatedKind({clock: time.clock, random: () => luck.next(), onEffect})
-  const storeDice = diceOf(seed ^ 0x3333)
-  const store = simulatedStore({
-    time,
-    dice: storeDice,
-    onEvent(event) {
-      hash.update(`${event.id} ${event.stream} ${event.type} ${JSON.stringify([event.data, event.metadata])}\n`)
-      checker.see(event)
-      power.note(event.type, (event.data as {machineId?: string}).machineId ?? '')
+  let isByHand = false
+  const luck = diceOf(seedOf(2))
+  const kind = simulatedKind({
+    clock: time.clock,
+    random: () => luck.next(),
+    onEffect(effect: PowerEffect) {
+      hash.update(JSON.stringify(effect))
+      checker.effect(effect, isByHand)
     },
   })
-  const nodeDice = diceOf(seed ^ 0x4444)
-  let calmSinceMs = startMs
-  const begin = (name: string): Node => {
-    const connect: Parameters<typeof startNode>[0]['connect'] = life => plant(store.connect(life, faults))
-    const node = startNode({name, time, dice: nodeDice, faults, kind, connect})
-    if (name === 'acting') node.act()
-    calmSinceMs = time.nowMs()
-    return node
-  }
-  // The second node only takes commands: two writers, one scheduler.
-  const nodes = new Map(['acting', 'helping'].map(name => [name, begin(name)]))
-  const nodeOf = (name: string): Node => {
-    const node = nodes.get(name)
-    if (node === undefined) throw new Error(`no node ${name}`)
-    return node
-  }
-
-  const trouble = diceOf(seed ^ 0x5555)
-  const plan = (meanMs: number, work: () => void): void => {
-    time.after(-Math.log(1 - trouble.next()) * meanMs, () => {
-      work()
-      plan(meanMs, work)
-    })
-  }
-  plan(dayMs / 12, () => {
-    const name = trouble.chance(0.8) ? 'acting' : 'helping'
-    nodeOf(name).crash()
-    faults.count('crash')
-    for (const alarm of nodeOf(name).alarms) report(`alarm: ${alarm}`)
-    nodes.set(name, begin(name))
-  })
-  plan(dayMs / 6, () => {
-    if (store.isDown()) return
-    store.setDown(true)
-    faults.count('storeDown')
-    calmSinceMs = Infinity
-    time.after(1_000 + trouble.below(120_000), () => {
-      store.setDown(false)
-      calmSinceMs = time.nowMs()
-    })
-  })
-  plan(dayMs / 6, () => {
-    faults.count('machineUnplugged')
-    const config = kind.parseConfig({})
-    const machineId = `m-${trouble.below(5)}`
-    // Nobody is told, and a machine that is out of reach is left alone.
-    if (config.ok)
-      kind
-        .open(machineId, config.config)
-        .kill(new AbortController().signal)
-        .catch(() => undefined)
-  })
-  const everyMinute = (): void => {
-    checker.look(time.nowMs(), calmSinceMs)
-    for (let index = 0; index < 5; index++) {
-      const machineId = `m-${index}`
-      const isOn = (kind.truth(machineId)?.phase ?? 'off') !== 'off'
-      power.look(machineId, isOn, time.nowMs(), calmSinceMs)
-    }
-    time.after(minuteMs, everyMinute)
-  }
-  everyMinute()
-
-  const memory = keepLiving({
+  const checker = createChecker(
+    {
+      machineIds,
+      truth: machineId => kind.truth(machineId)?.phase ?? 'off',
+      noticeMs: () => crew.pulse().onMs,
+      isUnsettled: () => crew.isUnsettled(),
+    },
+    report,
+  )
+  let holder: string | null = null
+  const store = simulatedStore({
     time,
-    dice: diceOf(seed ^ 0x6666),
-    nodeOf: () => nodeOf(nodeDice.chance(0.7) ? 'acting' : 'helping'),
+    dice: diceOf(seedOf(3)),
+    onEvent(event, text, appendNumber) {
+      hash.update(`${event.id} ${event.stream} ${event.type} ${text}\n`)
+      types[event.type] = (types[event.type] ?? 0) + 1
+      if (event.type === 'LeaseTaken') {
+        const {holder: taker} = event.data as {holder: string}
+        if (holder !== null && holder !== taker) faults.count('takeOver')
+        holder = taker
+      }
+      checker.see(event, appendNumber)
+      watch.soon()
+    },
   })
-  let steps = 0
-  const goOn = async (untilMs: number): Promise<void> => {
-    while (violations.length < violationsMax && (await time.step(untilMs))) steps++
+  const nodeDice = diceOf(seedOf(4))
+  const run = runs++
+  // What is kept of the read models over a crash: a database lives in memory as long as somebody has it open.
+  const disks = new Map<string, DatabaseSync>()
+  const crew: Crew = createCrew({
+    time,
+    count: kind => faults.count(kind),
+    onCalm: () => watch.soon(),
+    begin(name, {disk, ...mode}) {
+      const readModelsFile = `file:simulated-${run}-${disk}?mode=memory&cache=shared`
+      if (!disks.has(disk)) disks.set(disk, new DatabaseSync(readModelsFile))
+      const connect: Parameters<typeof startNode>[0]['connect'] = life => plant(store.connect(life, faults))
+      return startNode({name, time, dice: nodeDice, faults, kind, connect, readModelsFile, ...mode})
+    },
+  })
+  const watch = createWatch(time, () => checker.look(time.nowMs(), crew.calmSinceMs()))
+  time.onJump.add(() => watch.soon())
+  crew.begin()
+  const nodeFor = (share: number) => crew.living()[Math.floor(share * crew.living().length)] ?? null
+  const people = createPeople({seed: seedOf(5), time, plot, nodeFor})
+  const byHand = (work: () => void): void => {
+    isByHand = true
+    work()
+    isByHand = false
   }
-  for (let atMs = startMs; atMs < endMs && violations.length < violationsMax;) {
-    atMs = Math.min(atMs + compareEveryMs, endMs)
-    await goOn(atMs)
-    await compare(atMs)
+  const trouble = createTroubles({seed: seedOf(6), time, plot, faults, crew, store, kind, machineIds, byHand})
+  playScript(time, seedOf(7), {enter: (cast, pulse) => crew.enter(cast, pulse), act: () => people.act(), trouble})
+  const close = (): void => {
+    crew.end()
+    for (const disk of disks.values()) disk.close()
   }
+  return {time, store, crew, violations, report, faults, hash, types, plot, memory: people.memory, close}
+}
 
-  /** The live rows against those of a fold from the start, both at the same place of the log. */
-  async function compare(atMs: number): Promise<void> {
-    const life = {isOver: false}
-    const projections = startProjections({
-      store: store.connect(life, null),
-      registry: createRegistry(...allEventTypes),
-      clock: time.clock,
-      timers: timersOf(time, life),
-      projections: allProjections,
-      file: ':memory:',
-      onLost: () => undefined,
-      onHalted: (name, error) => report(`rebuilt read model ${name}: ${error.message}`),
-      pace: paceOf(time, life),
+/** Looks for what is overdue when something may be, and not in between. */
+function createWatch(time: VirtualTimeOf, look: () => number): {soon(): void} {
+  let plannedMs = Infinity
+  const plan = (ms: number): void => {
+    const atMs = time.elapsedMs() + ms
+    if (atMs >= plannedMs || ms === Infinity) return
+    plannedMs = atMs
+    time.after(ms, () => {
+      if (plannedMs !== atMs) return
+      plannedMs = Infinity
+      plan(Math.max(1_000, look() - time.nowMs() + 1))
     })
-    const limitMs = atMs + 20 * minuteMs
-    for (;;) {
-      const {projections: live} = nodeOf('acting').engine
-      const head = BigInt(store.log.length - 1)
-      if (!store.isDown() && live.position() === head && projections.position() === head) {
-        const different = differing(rowsOf(live.db), rowsOf(projections.db))
-        if (different !== null) report(`read model ${different} differs from a rebuilt one`)
-        break
-      }
-      if (!(await time.step(limitMs))) {
-        report('the read models do not catch up')
-        break
-      }
-      steps++
-    }
-    life.isOver = true
-    projections.db.close()
   }
-
-  const written = new Set(store.log.map(({stream, type}) => `${stream} ${type}`))
-  for (const {stream, type} of memory.acknowledged) {
-    if (!written.has(`${stream} ${type}`)) report(`${type} of ${stream} was acknowledged and is not in the log`)
-  }
-  for (const node of nodes.values()) {
-    for (const alarm of node.alarms) report(`alarm: ${alarm}`)
-    node.crash()
-  }
-  return {
-    seed,
-    days: (time.nowMs() - startMs) / dayMs,
-    events: store.log.length,
-    steps,
-    acknowledged: memory.acknowledged.length,
-    faults: faults.counts(),
-    hash: hash.digest('hex'),
-    violations,
-  }
+  return {soon: () => plan(5_000)}
 }
 
-function differing(live: Rows, rebuilt: Rows): string | null {
-  for (const [table, rows] of Object.entries(live)) {
-    if (JSON.stringify(rows) !== JSON.stringify(rebuilt[table])) return table
-  }
-  return null
-}
+type VirtualTimeOf = ReturnType<typeof virtualTime>

@@ -13,7 +13,7 @@ import {
 } from '../../src/event-store/port.ts'
 import type {Dice} from './dice.ts'
 import type {Faults} from './faults.ts'
-import type {Life, VirtualTime} from './virtual-time.ts'
+import {within, type Life, type VirtualTime} from './virtual-time.ts'
 
 /** An event store in memory, and connections to it that fail on purpose. */
 export interface SimulatedStore {
@@ -21,6 +21,8 @@ export interface SimulatedStore {
   /** While true, nobody is answered. */
   setDown(isDown: boolean): void
   isDown(): boolean
+  /** While true, its disk is full: it answers, and takes nothing. */
+  setFull(isFull: boolean): void
   /** A connection of one program; after its life no answer arrives on it. Without faults: an honest observer's. */
   connect(life: Life, faults: Faults | null): EventStore
 }
@@ -28,8 +30,8 @@ export interface SimulatedStore {
 export interface StoreParts {
   readonly time: VirtualTime
   readonly dice: Dice
-  /** Told of every event when it is written. Must not throw. */
-  readonly onEvent: (event: RecordedEvent) => void
+  /** Told of every event when it is written, with its text and the number of its append. Must not throw. */
+  readonly onEvent: (event: RecordedEvent, text: string, appendNumber: number) => void
 }
 
 const latencyMsMax = 20
@@ -40,6 +42,8 @@ export function simulatedStore(parts: StoreParts): SimulatedStore {
   const streams = new Map<string, RecordedEvent[]>()
   const followers = new Set<() => void>()
   let isDown = false
+  let isFull = false
+  let appends = 0
   const wakeFollowers = (): void => {
     for (const wake of followers) wake()
   }
@@ -53,6 +57,8 @@ export function simulatedStore(parts: StoreParts): SimulatedStore {
     if (!isRepeat && there.length !== from) {
       throw new WrongExpectedRevision(stream, there.length === 0 ? null : BigInt(there.length - 1))
     }
+    if (!isRepeat && isFull) throw new StoreUnavailable('the disk is full')
+    if (!isRepeat) appends++
     if (!isRepeat) for (const event of events) record(stream, there, event)
     const last = there[from + events.length - 1]
     if (last === undefined) throw new Error('an append of nothing')
@@ -62,14 +68,15 @@ export function simulatedStore(parts: StoreParts): SimulatedStore {
 
   function record(stream: string, there: RecordedEvent[], {id, type, data, metadata}: NewEvent): void {
     const commit = BigInt(log.length)
-    const copy = JSON.parse(JSON.stringify({data, metadata})) as {data: unknown; metadata: unknown}
+    const text = JSON.stringify({data, metadata})
+    const copy = JSON.parse(text) as {data: unknown; metadata: unknown}
     const revision = BigInt(there.length)
     const recordedAtMs = Math.floor(parts.time.nowMs())
     const event = {id, type, stream, revision, position: {commit, prepare: commit}, recordedAtMs, ...copy}
     there.push(event)
     log.push(event)
     streams.set(stream, there)
-    parts.onEvent(event)
+    parts.onEvent(event, text, appends)
   }
 
   const server: Server = {log, streams, followers, append, isDown: () => isDown}
@@ -80,6 +87,9 @@ export function simulatedStore(parts: StoreParts): SimulatedStore {
       wakeFollowers()
     },
     isDown: () => isDown,
+    setFull(full) {
+      isFull = full
+    },
     connect: (life, faults) => connection({...parts, server, life, faults}),
   }
 }
@@ -131,28 +141,25 @@ async function appendOver(
   expected: ExpectedRevision,
   events: readonly NewEvent[],
 ): Promise<Appended> {
-  const {server, faults, time, dice} = to
+  const {server, faults} = to
   const wasSent = await arrival(to)
-  if (server.isDown()) throw new StoreUnavailable('the store is down')
-  if (!wasSent) throw new OutcomeUnknown('the sender died')
-  if (faults?.strikes('appendRefused') === true) throw new StoreUnavailable('the append was refused')
+  const isRefused = server.isDown() || faults?.strikes('appendRefused') === true
+  if (isRefused || !wasSent) {
+    await hop(to)
+    throw new StoreUnavailable('the append was refused')
+  }
   if (faults?.strikes('requestLost') === true) {
     await hop(to)
     throw new OutcomeUnknown('the request was lost')
   }
   if (faults?.strikes('requestLate') === true) {
-    time.after(dice.below(lateMsMax), () => {
-      try {
-        server.append(stream, expected, events)
-      } catch (error) {
-        if (!(error instanceof WrongExpectedRevision)) throw error
-      }
-    })
+    appendLater(to, stream, expected, events)
     await hop(to)
     throw new OutcomeUnknown('the request is late')
   }
   try {
     const appended = server.append(stream, expected, events)
+    if (faults?.strikes('requestTwice') === true) appendLater(to, stream, expected, events)
     await hop(to)
     if (faults?.strikes('replyLost') === true) throw new OutcomeUnknown('the reply was lost')
     return appended
@@ -160,9 +167,24 @@ async function appendOver(
     if (error instanceof WrongExpectedRevision) {
       faults?.count('wrongRevision')
       await hop(to)
+    } else if (error instanceof StoreUnavailable) {
+      faults?.count('refusedByFullDisk')
+      await hop(to)
     }
     throw error
   }
+}
+
+/** The network holds a request, or a copy of one, back for a while. Nobody hears what came of it. */
+function appendLater(to: Connection, stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): void {
+  to.time.after(to.dice.below(lateMsMax), () => {
+    if (to.server.isDown()) return
+    try {
+      to.server.append(stream, expected, events)
+    } catch (error) {
+      if (!(error instanceof WrongExpectedRevision) && !(error instanceof StoreUnavailable)) throw error
+    }
+  })
 }
 
 /** On the network, not in the program: half the requests under way when a program dies still arrive. */
@@ -174,9 +196,7 @@ function arrival({time, dice, life}: Connection): Promise<boolean> {
 
 function hop({time, dice, life}: Connection): Promise<void> {
   const {promise, resolve} = Promise.withResolvers<void>()
-  time.after(dice.below(latencyMsMax), () => {
-    if (!life.isOver) resolve()
-  })
+  time.after(dice.below(latencyMsMax), within(life, resolve))
   return promise
 }
 
@@ -207,6 +227,7 @@ async function* follow(to: Connection, from: number, signal: AbortSignal): Async
     }
     if (faults?.strikes('subscriptionDropped') === true) throw new StoreUnavailable('the subscription was dropped')
     yield {type: 'event', event}
+    if (faults?.strikes('deliveredTwice') === true) yield {type: 'event', event}
     next++
   }
 }
@@ -218,9 +239,7 @@ function newsFor(to: Connection, signal: AbortSignal): Promise<void> {
     followers.delete(wake)
     signal.removeEventListener('abort', wake)
     if (to.life.isOver) return
-    to.time.after(to.dice.below(latencyMsMax), () => {
-      if (!to.life.isOver) resolve()
-    })
+    to.time.after(to.dice.below(latencyMsMax), within(to.life, resolve))
   }
   followers.add(wake)
   signal.addEventListener('abort', wake)

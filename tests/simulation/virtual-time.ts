@@ -6,11 +6,24 @@ import {instantFromMs, msOf, type Clock, type Instant, type Timers} from '../../
  */
 export interface VirtualTime {
   readonly clock: Clock
+  /** By the wall clock, which can be set. */
   nowMs(): number
+  /** Since the beginning, whatever the wall clock was set to. */
+  elapsedMs(): number
   /** Runs `work` after so many milliseconds; events of one moment run in the order they were asked for. */
   after(ms: number, work: () => void): Cancel
-  /** Goes to the next event and lets everything that follows from it happen; false when nobody waits for anything. */
-  step(limitMs: number): Promise<boolean>
+  /** Sets the wall clock forward or back; no timer but a nap takes notice. */
+  jump(ms: number): void
+  /** Told of every jump. */
+  readonly onJump: Set<() => void>
+  /**
+   * Goes from event to event, and lets everything happen that follows from each, until the limit or until `isDone`
+   * after an event.
+   * @returns how many there were
+   */
+  run(limitElapsedMs: number, isDone: () => boolean): Promise<number>
+  /** The same for one event; false when none comes before the limit. */
+  step(limitElapsedMs: number): Promise<boolean>
 }
 
 export type Cancel = () => void
@@ -18,7 +31,11 @@ export type Cancel = () => void
 /** One run of a program: when it is over, nothing it waited for ever comes. */
 export interface Life {
   isOver: boolean
+  /** While it stands still: what has come for it meanwhile, in order. Null when it runs. */
+  held: (() => void)[] | null
 }
+
+export const newLife = (): Life => ({isOver: false, held: null})
 
 interface Due {
   readonly atMs: number
@@ -26,20 +43,61 @@ interface Due {
   work: (() => void) | null
 }
 
+/** So often the loop of the platform gets its turn: for messages between threads and what else waits there. */
+const stepsPerTurn = 2_000
+
 export function virtualTime(start: Instant): VirtualTime {
   const heap: Due[] = []
-  const startMs = msOf(start)
+  const onJump = new Set<() => void>()
+  let startMs = msOf(start)
   let elapsedMs = 0
   let order = 0
   let instant = start
-  let instantMs = 0
+  let instantMs = startMs
+  const next = (limitElapsedMs: number): boolean => {
+    for (;;) {
+      const due = heap[0]
+      if (due === undefined || due.atMs > limitElapsedMs) {
+        if (Number.isFinite(limitElapsedMs)) elapsedMs = Math.max(elapsedMs, limitElapsedMs)
+        return false
+      }
+      pop(heap)
+      if (due.work === null) continue
+      elapsedMs = due.atMs
+      due.work()
+      return true
+    }
+  }
+
+  function run(limitElapsedMs: number, isDone: () => boolean): Promise<number> {
+    const {promise, resolve, reject} = Promise.withResolvers<number>()
+    let steps = 0
+    const tick = (): void => {
+      try {
+        if (isDone() || !next(limitElapsedMs)) return resolve(steps)
+      } catch (error) {
+        return reject(error)
+      }
+      if (++steps % stepsPerTurn === 0) setImmediate(soon)
+      else process.nextTick(soon)
+    }
+    // All that can happen without time passing is in the queue of microtasks, after which the next tick comes: nothing
+    // in a simulation waits for the outside. From within a tick the next one would come at once, before them.
+    const soon = (): void => queueMicrotask(tick)
+    soon()
+    return promise
+  }
+
   return {
+    onJump,
     nowMs: () => startMs + elapsedMs,
+    elapsedMs: () => elapsedMs,
     clock: {
       now() {
-        if (instantMs !== Math.floor(elapsedMs)) {
-          instantMs = Math.floor(elapsedMs)
-          instant = instantFromMs(startMs + instantMs)
+        const nowMs = Math.floor(startMs + elapsedMs)
+        if (instantMs !== nowMs) {
+          instantMs = nowMs
+          instant = instantFromMs(nowMs)
         }
         return instant
       },
@@ -52,45 +110,71 @@ export function virtualTime(start: Instant): VirtualTime {
         due.work = null
       }
     },
-    async step(limitMs) {
-      for (;;) {
-        const next = heap[0]
-        if (next === undefined || startMs + next.atMs > limitMs) return false
-        pop(heap)
-        if (next.work === null) continue
-        elapsedMs = next.atMs
-        next.work()
-        await settled()
-        return true
+    jump(ms) {
+      startMs += ms
+      for (const tell of onJump) tell()
+    },
+    run,
+    async step(limitElapsedMs) {
+      let isFirst = true
+      const isSecond = (): boolean => {
+        const wasFirst = isFirst
+        isFirst = false
+        return !wasFirst
       }
+      return (await run(limitElapsedMs, isSecond)) > 0
     },
   }
 }
 
+/** What is to happen in a program happens only while it lives, and not while it stands still. */
+export function within(life: Life, work: () => void): () => void {
+  return () => {
+    if (life.isOver) return
+    if (life.held === null) work()
+    else life.held.push(work)
+  }
+}
+
+/** Sleeps of a program. */
 export function timersOf(time: VirtualTime, life: Life): Timers {
+  return {sleep: (ms, signal) => sleep(time, life, ms, signal)}
+}
+
+/** The same for sleeps that only wait for the next thing to do: they end when the wall clock jumps. */
+export function napTimersOf(time: VirtualTime, life: Life): Timers {
   return {
-    sleep(ms, signal) {
-      if (signal?.aborted === true) return Promise.resolve()
-      const {promise, resolve} = Promise.withResolvers<void>()
-      const wake = (): void => {
-        signal?.removeEventListener('abort', early)
-        if (!life.isOver) resolve()
-      }
-      const cancel = time.after(ms, wake)
-      const early = (): void => {
-        cancel()
-        resolve()
-      }
-      signal?.addEventListener('abort', early, {once: true})
-      return promise
+    async sleep(ms, signal) {
+      const jumped = new AbortController()
+      // As late as the engine's own naps would notice it.
+      const wake = (): void =>
+        void time.after(
+          1_000,
+          within(life, () => jumped.abort('jumped')),
+        )
+      const over = (): void => jumped.abort('over')
+      time.onJump.add(wake)
+      signal?.addEventListener('abort', over, {once: true})
+      await sleep(time, life, ms, jumped.signal)
+      time.onJump.delete(wake)
+      signal?.removeEventListener('abort', over)
     },
   }
 }
 
-/** All that can happen without time passing has happened: nothing in a simulation waits for the outside. */
-function settled(): Promise<void> {
+function sleep(time: VirtualTime, life: Life, ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return Promise.resolve()
   const {promise, resolve} = Promise.withResolvers<void>()
-  setImmediate(resolve)
+  const early = (): void => {
+    cancel()
+    resolve()
+  }
+  const wake = within(life, () => {
+    signal?.removeEventListener('abort', early)
+    resolve()
+  })
+  const cancel = time.after(ms, wake)
+  signal?.addEventListener('abort', early, {once: true})
   return promise
 }
 
