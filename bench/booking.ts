@@ -12,6 +12,7 @@ import {parseArgs} from 'node:util'
 import {idOf} from '../src/kernel/ids.ts'
 import {instantFromMs} from '../src/kernel/time.ts'
 import {startPostgresPeer, type PostgresPeerOptions} from './peer-postgres.ts'
+import {startBareAppends} from './support/bare-appends.ts'
 import {startBenchEngine} from './support/engine.ts'
 import {startBenchProgram} from './support/program.ts'
 import {measure, median, type Load, type Measured} from './support/load.ts'
@@ -22,7 +23,7 @@ const {values: options} = parseArgs({
     clients: {type: 'string', default: '8,32,128'},
     rounds: {type: 'string', default: '3'},
     seconds: {type: 'string', default: '4'},
-    contestants: {type: 'string', default: 'dispatcher,graphql,transaction,function'},
+    contestants: {type: 'string', default: 'dispatcher,graphql,appends,transaction,function'},
   },
 })
 
@@ -31,6 +32,7 @@ type Contestant = (load: Load) => Promise<Measured & {readonly catchUpMs?: numbe
 const contestants: Readonly<Record<string, Contestant>> = {
   dispatcher: throughDispatcher,
   graphql: throughGraphql,
+  appends: throughAppends,
   transaction: load => throughPostgres(load, 'transaction'),
   function: load => throughPostgres(load, 'function'),
 }
@@ -54,6 +56,17 @@ async function throughDispatcher(load: Load): Promise<Measured & {readonly catch
   const catchUpMs = await node.catchUpMs()
   await node.stop()
   return {...measured, catchUpMs}
+}
+
+/**
+ * What the store and its client alone allow: a booking's events written as the engine writes them, one append after
+ * another on the streams of account, calendar and booking, and read back once, but nothing decided and nothing folded.
+ */
+async function throughAppends(load: Load): Promise<Measured> {
+  const bare = await startBareAppends()
+  const measured = await measure(load, index => bare.book(index))
+  await bare.stop()
+  return measured
 }
 
 async function throughPostgres(load: Load, variant: PostgresPeerOptions['variant']): Promise<Measured> {

@@ -53,6 +53,7 @@ export async function startBenchEngine() {
   return {
     engine,
     tokens,
+    connectionString: node.connectionString,
     /** Milliseconds until the read models had folded all that was written; throws when they did not. */
     async catchUpMs(): Promise<number> {
       const last = (await store.readAll({direction: 'backwards', from: 'end', maxCount: 1}))[0]
