@@ -179,6 +179,37 @@ test('replays up to a number and leaves the rest parked', async () => {
   await consumer.leave()
 })
 
+test('a replayed message that is not answered before a restart is still parked, and comes once when asked', async () => {
+  const stream = await freshGroup(client, 4, {checkPointUpperBound: 1, checkPointLowerBound: 1})
+  const consumer = await join(client, stream)
+  for (let count = 0; count < 4; count++) await consumer.nack('park', await consumer.next())
+  const parked = (count: bigint) =>
+    until(
+      () => infoOf(stream),
+      ({stats}) => stats.parkedMessageCount === count,
+    )
+  await parked(4n)
+  await until(
+    () => infoOf(stream),
+    ({stats}) => stats.lastCheckpointedEventRevision === 3n,
+  )
+  await client.replayParkedMessagesToStream(stream, GROUP)
+  const replayed = [await consumer.next(), await consumer.next(), await consumer.next(), await consumer.next()]
+  expect(revisionsOf(replayed)).toEqual([0, 1, 2, 3])
+  // On its way: asking again does not send it twice.
+  await client.replayParkedMessagesToStream(stream, GROUP)
+  // All but the second: what lies behind it waits for it in the parked stream.
+  for (const index of [3, 2, 0]) await consumer.ack(replayed[index] as (typeof replayed)[number])
+  await parked(3n)
+  await restart()
+  await parked(3n)
+  const next = await join(client, stream)
+  await client.replayParkedMessagesToStream(stream, GROUP)
+  expect(revisionsOf(await next.take(3))).toEqual([1, 2, 3])
+  await parked(0n)
+  await next.leave()
+})
+
 test('a group on $all that starts from the end begins with the event that makes it', async () => {
   const group = freshName()
   await client.appendToStream(freshStream(), tested(1))

@@ -28,6 +28,8 @@ export interface Engine {
   /** The same, or parks it when that was done often enough. */
   retryOrPark(this: void, message: Message): void
   park(this: void, message: Message, reason: string): void
+  /** The message is acknowledged or skipped. */
+  done(this: void, message: Message): void
   /** Ends the calls of all consumers; nothing moves from then on. */
   close(): void
   isClosed(): boolean
@@ -47,11 +49,10 @@ export function openEngine(
   const replay = openReplay(context.store, commits, key, backlog)
   const reading = openReading(context, definition, checkpoint.last() ?? {liveFrom}, backlog)
   const deliveries = openDeliveries(settings, backlog)
-  let isClosed = false
-  let isScheduled = false
-
+  let [isClosed, isScheduled] = [false, false]
   const close = (): void => {
     isClosed = true
+    replay.close()
     for (const consumer of deliveries.consumers()) {
       deliveries.remove(consumer)
       consumer.call.fail(groupError('dropped', source, group))
@@ -85,9 +86,13 @@ export function openEngine(
     message.retryCount++
     backlog.retry(message)
   }
+  const done = (message: Message): void => {
+    backlog.done(message)
+    replay.done(message)
+  }
   const parkMessage = (message: Message, reason: string): void => {
     park(commits, key, message, reason, context.nowMs(), isDone => {
-      if (isDone) backlog.done(message)
+      if (isDone) done(message)
       else backlog.retry(message)
       mark(false)
       schedule()
@@ -98,5 +103,5 @@ export function openEngine(
     else parkMessage(message, `Reached retry count of ${settings.maxRetryCount}`)
   }
   const parts = {backlog, deliveries, reading, replay, lastCheckpoint: checkpoint.last, isClosed: () => isClosed}
-  return {...parts, advance, mark, retry, retryOrPark, park: parkMessage, close}
+  return {...parts, advance, mark, retry, retryOrPark, park: parkMessage, done, close}
 }

@@ -57,7 +57,7 @@ export function openGroup(
 ): Group {
   const {source, group, settings} = definition
   const engine = openEngine(context, commits, definition, liveFrom)
-  const {backlog, deliveries, advance} = engine
+  const {deliveries, advance} = engine
 
   const settleAll = (keys: readonly string[], settle: (message: Message) => void): void => {
     for (const message of keys.map(deliveries.takeBack)) if (message !== null) settle(message)
@@ -80,12 +80,12 @@ export function openGroup(
       for (const message of deliveries.remove(consumer) ?? []) engine.retry(message)
       advance()
     },
-    ack: keys => settleAll(keys, backlog.done),
+    ack: keys => settleAll(keys, engine.done),
     nack(keys, action, reason) {
       settleAll(keys, message => {
         if (action === 'retry') engine.retryOrPark(message)
         else if (action === 'park') engine.park(message, `Client explicitly NAK'ed message.\n${reason}`)
-        else backlog.done(message)
+        else engine.done(message)
       })
     },
     replayParked(stopAt) {

@@ -14,6 +14,8 @@ export interface Message {
   readonly sequence: number | null
   /** Where a checkpoint stands while this message is not done; null when nothing was read before it. */
   readonly previous: number | null
+  /** Its revision in the parked stream, when it is replayed from there. */
+  readonly parked: number | null
   readonly bytes: number
   retryCount: number
 }
@@ -21,11 +23,10 @@ export interface Message {
 export interface MessagePlace {
   readonly sequence: number | null
   readonly previous: number | null
+  readonly parked: number | null
 }
 
-const NOWHERE: MessagePlace = {sequence: null, previous: null}
-
-export function messageOf(store: Store, original: StoredEvent, resolveLinks: boolean, place = NOWHERE): Message {
+export function messageOf(store: Store, original: StoredEvent, resolveLinks: boolean, place: MessagePlace): Message {
   const isResolved = resolveLinks && isLink(original)
   const event = isResolved ? resolveLink(store, original) : original
   const link = isResolved ? original : null

@@ -39,7 +39,9 @@ export function openReading(
       if (page === null) return 'gone'
       for (const {event, at, passes} of page.items) {
         if (passes) {
-          backlog.read(messageOf(context.store, event, settings.resolveLinks, {sequence, previous: lastRead}))
+          backlog.read(
+            messageOf(context.store, event, settings.resolveLinks, {sequence, previous: lastRead, parked: null}),
+          )
           lastKnown = at
         }
         sequence++
