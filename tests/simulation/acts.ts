@@ -4,6 +4,7 @@ import type {Engine} from '../../src/engine.ts'
 import {idOf, type BookingId, type PurchaseId, type UserId} from '../../src/kernel/ids.ts'
 import {instantFromMs, plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import type {Dice} from './dice.ts'
+import type {Report} from './rule.ts'
 
 /** What customers and operators remember between their acts. */
 export interface Memory {
@@ -24,6 +25,14 @@ export interface Scene {
   readonly memory: Memory
   readonly key: string
   readonly now: Instant
+  readonly witness: Witness
+}
+
+/** Who knows what is true, and hears of what is not. */
+export interface Witness {
+  readonly report: Report
+  /** An account by the log: what can be held now, and how many events led to it. */
+  account(userId: string): {readonly availableMinutes: number; readonly events: number}
 }
 
 export const owner: Caller = {userId: idOf('owner'), roles: ['owner', 'operator'], requestId: 'simulation'}
@@ -47,7 +56,9 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
       const chosen = dice.pick(memory.bookings)
       if (chosen === undefined) return null
       const [userId, bookingId] = chosen
-      const caller = dice.chance(0.2) ? owner : callerOf(userId)
+      // Now and then somebody tries it with what is not theirs.
+      const by = dice.chance(0.1) ? (dice.pick(customers) ?? userId) : userId
+      const caller = dice.chance(0.2) ? owner : callerOf(by)
       return async ({bookings}) => {
         const answer = await bookings.cancelBooking(caller, {idempotencyKey: key, bookingId})
         if (!answer.ok || answer.value.status !== 'cancelled') return
@@ -80,8 +91,9 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
     ({dice, memory, key}) => {
       const purchaseId = dice.pick(memory.purchases)
       if (purchaseId === undefined) return null
+      const amount = dice.chance(0.1) ? price(dice.below(5_000)) : null
       return async ({purchases}) => {
-        const answer = await purchases.markCheckoutPaid(owner, {idempotencyKey: key, purchaseId, amount: null})
+        const answer = await purchases.markCheckoutPaid(owner, {idempotencyKey: key, purchaseId, amount})
         if (answer.ok) memory.acknowledged.push({stream: `purchase-${purchaseId}`, type: 'PurchaseFulfilled'})
       }
     },
@@ -93,7 +105,9 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
       const expiresAt = dice.chance(0.5) ? plusMinutes(now, 60 + dice.below(6000)) : null
       const minutes = 60 * (1 + dice.below(10))
       const request = {idempotencyKey: key, userId, minutes, reason: 'luck', expiresAt}
-      return ({purchases}) => purchases.grantHours(owner, request)
+      // Customers try it too.
+      const caller = dice.chance(0.1) ? callerOf(userId) : owner
+      return ({purchases}) => purchases.grantHours(caller, request)
     },
   ],
   'operations.registerMachine': [
@@ -166,24 +180,45 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
   ],
   'people.nameOf': [
     1,
-    () =>
-      ({people}) =>
-        Promise.resolve(people.nameOf({userId: 'nobody', sealedName: '', wrappedKey: null})),
+    ({dice, witness}) => {
+      const place = dice.next()
+      return async ({people, queries}) => {
+        const rows = queries.users.users(null, 1_000)
+        const row = rows[Math.floor(place * rows.length)]
+        const name = row === undefined ? 'Zoë' : people.nameOf(row)
+        if (name === null || !/^(Zoë|Owner)/.test(name)) witness.report(`${row?.userId} is called ${name}`)
+        await Promise.resolve()
+      }
+    },
   ],
 }
 
-function chooseBooking({dice, memory, key, now}: Scene): Request {
-  const userId = dice.pick(customers) ?? owner.userId
+function chooseBooking({dice, memory, key, now, witness}: Scene): Request {
+  // Most who come can pay.
+  const solvent = customers.filter(customer => witness.account(customer).availableMinutes >= 60)
+  const userId = dice.pick(dice.chance(0.85) && solvent.length > 0 ? solvent : customers) ?? owner.userId
   // Soon more often than late, so that slots are fought for.
   const leadMinutes = dice.below(dice.pick([20, 20, 60, 300, 5_000]) ?? 1)
   const start = instantFromMs(Math.ceil(Date.parse(now) / 60_000) * 60_000 + leadMinutes * 60_000)
   const minutes = 60 * (1 + dice.below(3))
   const place = {serviceId: idOf<'Service'>('ENCH'), realmId: idOf<'Realm'>('EU')}
+  let made: string | null = null
   return async ({bookings}) => {
     const request = {idempotencyKey: key, ...place, start, minutes, zone: null}
+    const before = witness.account(userId)
     const answer = await bookings.book(callerOf(userId), request)
-    if (!answer.ok) return
-    const {bookingId} = answer.value
+    const after = witness.account(userId)
+    if (!answer.ok) {
+      const isPoor = Math.min(before.availableMinutes, after.availableMinutes) < minutes
+      const isWrong = answer.refusal.type === 'InsufficientHours' && !isPoor && before.events === after.events
+      if (isWrong) witness.report(`${userId} was refused for want of hours that were there`)
+      return
+    }
+    const {bookingId, terms} = answer.value
+    if (made !== null && made !== bookingId) witness.report(`${key} made two bookings, ${made} and ${bookingId}`)
+    made = bookingId
+    if (terms.minutes !== minutes || terms.interval.start !== start)
+      witness.report(`${key} was answered with another booking`)
     memory.acknowledged.push({stream: `booking-${bookingId}`, type: 'BookingConfirmed'})
     remember(memory.bookings, [userId, bookingId])
   }

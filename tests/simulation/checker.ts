@@ -3,21 +3,24 @@ import type {DomainEvent} from '../../projections/projection.ts'
 import {checkAccounts} from './check-accounts.ts'
 import {checkBookings} from './check-bookings.ts'
 import {checkCalendar} from './check-calendar.ts'
+import {checkLog, type LogChecker} from './check-log.ts'
 import {checkOnce} from './check-once.ts'
 import {checkPayments} from './check-payments.ts'
 import {checkPower, type PowerRule, type PowerWorld} from './check-power.ts'
+import type {LogWorld} from './rule-of-log.ts'
 import type {Report, Rule} from './rule.ts'
 
 /** All rules over one log. */
-export interface Checker extends Pick<PowerRule, 'effect'> {
+export interface Checker extends Pick<PowerRule, 'effect'>, Pick<LogChecker, 'account' | 'leaseHolder'> {
   see(recorded: RecordedEvent, appendNumber: number): void
   /** See `Rule.look`. */
   look(nowMs: number, calmSinceMs: number): number
 }
 
-export function createChecker(world: PowerWorld, report: Report): Checker {
+export function createChecker(world: PowerWorld & LogWorld, report: Report): Checker {
   const once = checkOnce(report)
   const power = checkPower(world, report)
+  const log = checkLog(world, report)
   const rules: readonly Rule[] = [
     checkCalendar(report),
     checkAccounts(report),
@@ -26,14 +29,17 @@ export function createChecker(world: PowerWorld, report: Report): Checker {
     power,
   ]
   return {
+    account: (userId, nowMs) => log.account(userId, nowMs),
+    leaseHolder: () => log.leaseHolder(),
     effect: (effect, byHand) => power.effect(effect, byHand),
     see(recorded, appendNumber) {
       once.see(recorded, appendNumber)
+      log.see(recorded)
       const event = {type: recorded.type, data: recorded.data} as DomainEvent
       for (const rule of rules) rule.see(event, recorded.stream, recorded.recordedAtMs)
     },
     look(nowMs, calmSinceMs) {
-      let nextMs = Infinity
+      let nextMs = log.look(nowMs, calmSinceMs)
       for (const rule of rules) nextMs = Math.min(nextMs, rule.look?.(nowMs, calmSinceMs) ?? Infinity)
       return nextMs
     },

@@ -7,6 +7,7 @@ import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
 import {DriverError, type DriverKind} from '../../src/drivers/port.ts'
 import {createEngine, type Engine, type Tempo} from '../../src/engine.ts'
 import {QueueFull, TooManyConflicts} from '../../src/event-store/lane.ts'
+import type {Registry} from '../../src/event-store/registry.ts'
 import {OutcomeUnknown, StoreUnavailable, type EventStore} from '../../src/event-store/port.ts'
 import type {PowerDriver} from '../../src/processes/machine-worker.ts'
 import {uuidFrom, type Dice} from './dice.ts'
@@ -34,8 +35,11 @@ export interface NodeParts {
   readonly connect: (life: Life) => EventStore
   /** Its read models, which outlive a crash: what was committed is there. */
   readonly readModelsFile: string
+  readonly registry: Registry
   readonly exclusive: boolean
   readonly pulse: Pulse
+  /** Told when the node switches a machine, or tries to, at the moment it does so. */
+  readonly onSwitch: () => void
 }
 
 /** How quick an engine is: a simulation of years looks less often than the real one. Milliseconds. */
@@ -49,7 +53,13 @@ export interface Pulse {
 /** Between two transactions of the read models, as in the real program. */
 const keepMs = 250
 
-const timings = {bootTimeoutSeconds: 120, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 2}
+export const timings = {
+  bootTimeoutSeconds: 120,
+  stopResendSeconds: 10,
+  stopGraceSeconds: 60,
+  killSeconds: 30,
+  attemptsMax: 2,
+}
 
 export function startNode(parts: NodeParts): Node {
   const {time, dice, kind, pulse} = parts
@@ -89,6 +99,7 @@ export function startNode(parts: NodeParts): Node {
     exclusive: parts.exclusive,
     pace: paceOf(time, life),
     tempo: tempoOf(pulse, time, life),
+    registry: parts.registry,
     log: {
       warn: note,
       alert: (what, error) => void alarms.push(`${what}: ${error.message}`),
@@ -154,7 +165,7 @@ export function paceOf(time: VirtualTime, life: Life): MakePace {
 }
 
 /** A driver at the far end of a network: what it is told takes time, and its answer reaches only the living. */
-function distant(driver: PowerDriver, {time, dice, faults}: NodeParts, life: Life): PowerDriver {
+function distant(driver: PowerDriver, {time, dice, faults, onSwitch}: NodeParts, life: Life): PowerDriver {
   const call = <Value>(work: () => Promise<Value>): Promise<Value> => {
     const {promise, resolve, reject} = Promise.withResolvers<Value>()
     time.after(dice.below(50), () => {
@@ -171,12 +182,16 @@ function distant(driver: PowerDriver, {time, dice, faults}: NodeParts, life: Lif
     })
     return promise
   }
+  const act = (work: () => Promise<void>): Promise<void> => {
+    onSwitch()
+    return call(work)
+  }
   // A signal ends the wait of whoever called; what is under way arrives all the same.
   const never = new AbortController().signal
   return {
-    start: () => call(() => driver.start(never)),
-    stop: () => call(() => driver.stop(never)),
-    kill: () => call(() => driver.kill(never)),
+    start: () => act(() => driver.start(never)),
+    stop: () => act(() => driver.stop(never)),
+    kill: () => act(() => driver.kill(never)),
     observe: () => call(() => driver.observe(never)),
   }
 }

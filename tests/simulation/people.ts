@@ -1,4 +1,4 @@
-import {chooseAct, furnish, type Memory, type Request} from './acts.ts'
+import {chooseAct, furnish, type Memory, type Request, type Witness} from './acts.ts'
 import {diceOf, mixed} from './dice.ts'
 import {isForeseen, type Node} from './node.ts'
 import type {Plot} from './plot.ts'
@@ -12,6 +12,7 @@ export interface Stage {
   readonly seed: number
   readonly time: VirtualTime
   readonly plot: Plot
+  readonly witness: Witness
   /** Where the next request goes; null: nobody is there. */
   readonly nodeFor: (share: number) => Node | null
 }
@@ -24,7 +25,7 @@ export interface People {
 }
 
 export function createPeople(stage: Stage): People {
-  const {time, seed, plot} = stage
+  const {time, seed, plot, witness} = stage
   const memory: Memory = {bookings: [], purchases: [], users: [], signInToken: null, acknowledged: []}
   let count = 0
   send(stage, furnish, diceOf(seed), 1)
@@ -35,7 +36,7 @@ export function createPeople(stage: Stage): People {
       if (!plot.happens('act')) return
       // Dice of its own: what one person does is the same whatever the others did.
       const dice = diceOf(mixed(seed, number))
-      const act = chooseAct({dice, memory, key: `act-${number}`, now: time.clock.now()})
+      const act = chooseAct({dice, memory, key: `act-${number}`, now: time.clock.now(), witness})
       if (act === null) return
       send(stage, act.request, dice, 1)
       // Impatient people press twice.

@@ -41,7 +41,7 @@ test('people use every command the dispatcher has', () => {
   const kind = simulatedKind({clock: time.clock, random: () => dice.next()})
   const store = simulatedStore({time, dice, onEvent: () => undefined})
   const connect: Parameters<typeof startNode>[0]['connect'] = life => store.connect(life, faults)
-  const mode = {readModelsFile: ':memory:', exclusive: true, pulse: calmPulse}
+  const mode = {readModelsFile: ':memory:', exclusive: true, pulse: calmPulse, onSwitch: () => undefined}
   const node = startNode({name: 'first', time, dice, faults, kind, connect, ...mode})
   const {engine} = node
   node.crash()

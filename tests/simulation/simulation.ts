@@ -1,5 +1,6 @@
 import {createHash} from 'node:crypto'
 import {DatabaseSync} from 'node:sqlite'
+import {threadId} from 'node:worker_threads'
 import {simulatedKind, type PowerEffect} from '../../src/drivers/simulated.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
 import {parseInstant} from '../../src/kernel/time.ts'
@@ -9,7 +10,7 @@ import {compareReadModels} from './compare.ts'
 import {createCrew, type Crew} from './crew.ts'
 import {diceOf, mixed} from './dice.ts'
 import {faultsOf} from './faults.ts'
-import {startNode} from './node.ts'
+import {startNode, timings} from './node.ts'
 import {createPeople} from './people.ts'
 import {plotOf, type Happenings} from './plot.ts'
 import {dayMs, playScript} from './script.ts'
@@ -108,6 +109,9 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
       truth: machineId => kind.truth(machineId)?.phase ?? 'off',
       noticeMs: () => crew.pulse().onMs,
       isUnsettled: () => crew.isUnsettled(),
+      elapsedMs: () => time.elapsedMs(),
+      leaseTermMs: () => (crew.cast() === 'rivals' ? crew.pulse().leaseTermMs : 0),
+      timings,
     },
     report,
   )
@@ -136,17 +140,21 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
     count: kind => faults.count(kind),
     onCalm: () => watch.soon(),
     begin(name, {disk, ...mode}) {
-      const readModelsFile = `file:simulated-${run}-${disk}?mode=memory&cache=shared`
+      const readModelsFile = `file:simulated-${threadId}-${run}-${disk}?mode=memory&cache=shared`
       if (!disks.has(disk)) disks.set(disk, new DatabaseSync(readModelsFile))
       const connect: Parameters<typeof startNode>[0]['connect'] = life => plant(store.connect(life, faults))
-      return startNode({name, time, dice: nodeDice, faults, kind, connect, readModelsFile, ...mode})
+      const onSwitch = (): void => {
+        if (checker.leaseHolder() !== name) report(`${name} switches a machine without the lease`)
+      }
+      return startNode({name, time, dice: nodeDice, faults, kind, connect, readModelsFile, onSwitch, ...mode})
     },
   })
   const watch = createWatch(time, () => checker.look(time.nowMs(), crew.calmSinceMs()))
   time.onJump.add(() => watch.soon())
   crew.begin()
   const nodeFor = (share: number) => crew.living()[Math.floor(share * crew.living().length)] ?? null
-  const people = createPeople({seed: seedOf(5), time, plot, nodeFor})
+  const witness = {report, account: (userId: string) => checker.account(userId, time.nowMs())}
+  const people = createPeople({seed: seedOf(5), time, plot, nodeFor, witness})
   const byHand = (work: () => void): void => {
     isByHand = true
     work()
