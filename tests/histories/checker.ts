@@ -54,6 +54,10 @@ export function check<State>(specification: Specification<State>, operations: re
   let best: {readonly placed: readonly number[]; readonly stuck: readonly number[]} = {placed: [], stuck: []}
   const stack: Frame<State>[] = []
 
+  const latestFirst = (a: number, b: number): number => {
+    const [one, other] = [answered(operations, a), answered(operations, b)]
+    return one === other ? b - a : other > one ? 1 : -1
+  }
   const enter = (operation: number | null, state: State): void => {
     if (operation !== null) order.place(operation)
     const placed = [...(operation === null ? [] : [operation]), ...placeReads(order, operations, state)]
@@ -66,8 +70,8 @@ export function check<State>(specification: Specification<State>, operations: re
     if (order.count() >= best.placed.length) {
       best = {placed: stack.flatMap(each => each.placed), stuck: order.candidates()}
     }
-    // The last one is tried first: that which was answered first.
-    for (const candidate of order.candidates().toSorted((a, b) => answered(operations, b) - answered(operations, a))) {
+    // The last one is tried first: that which was answered first; open ones when nothing else helps.
+    for (const candidate of order.candidates().toSorted(latestFirst)) {
       if (operations[candidate]?.isRead === true) continue
       for (const next of operations[candidate]?.apply(state) ?? []) frame.choices.push({operation: candidate, next})
     }
