@@ -19,7 +19,7 @@ import {createPeople} from './dispatch/people.ts'
 import {createPurchases} from './dispatch/purchases.ts'
 import {createHandler} from './event-store/handler.ts'
 import type {EventStore} from './event-store/port.ts'
-import {createRegistry} from './event-store/registry.ts'
+import {createRegistry, type Registry} from './event-store/registry.ts'
 import {allEventTypes} from './event-types.ts'
 import type {PowerTimings} from './fleet/power.ts'
 import type {IdSource, MachineId} from './kernel/ids.ts'
@@ -59,6 +59,8 @@ export interface EngineParts {
   readonly log: EngineLog
   /** See `RunnerParts.pace`. */
   readonly pace?: MakePace
+  /** Given only by a simulation, whose programs read the same events over and over. */
+  readonly registry?: Registry
   /** How often to look and how long to sleep. Given only by a simulation, whose years must pass quickly. */
   readonly tempo?: Tempo
 }
@@ -85,7 +87,7 @@ const stepWaitMs = 10_000
 export function createEngine(parts: EngineParts) {
   const {store, clock, timers, random, ids, log} = parts
   const blind = new AbortController()
-  const registry = createRegistry(...allEventTypes)
+  const registry = parts.registry ?? createRegistry(...allEventTypes)
   const handler = createHandler({store, registry, clock, timers, random})
   const projections = startProjections({
     store,

@@ -17,11 +17,11 @@ const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 export const dayMs = 24 * hourMs
 
-export const calmPulse: Pulse = {changingMs: 20_000, onMs: 15 * minuteMs, offMs: 24 * hourMs, leaseTermMs: 8 * minuteMs}
+export const calmPulse: Pulse = {changingMs: 30_000, onMs: hourMs, offMs: 2 * dayMs, leaseTermMs: 8 * minuteMs}
 const livelyPulses: readonly Pulse[] = [
-  {changingMs: 3_000, onMs: 2 * minuteMs, offMs: 30 * minuteMs, leaseTermMs: 4 * minuteMs},
-  {changingMs: 15_000, onMs: 5 * minuteMs, offMs: 2 * hourMs, leaseTermMs: 10 * minuteMs},
-  {changingMs: 15_000, onMs: 5 * minuteMs, offMs: 2 * hourMs, leaseTermMs: 10 * minuteMs},
+  {changingMs: 3_000, onMs: 5 * minuteMs, offMs: hourMs, leaseTermMs: 6 * minuteMs},
+  {changingMs: 15_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, leaseTermMs: 8 * minuteMs},
+  {changingMs: 30_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, leaseTermMs: 8 * minuteMs},
 ]
 
 /** Mean times between what happens, and what it amounts to. */

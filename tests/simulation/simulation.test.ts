@@ -9,6 +9,7 @@ import {startNode} from './node.ts'
 import {simulate} from './simulation.ts'
 import {calmPulse} from './script.ts'
 import {plotOf} from './plot.ts'
+import {rememberingRegistry} from './remembering-registry.ts'
 import {simulatedStore} from './store.ts'
 import {virtualTime} from './virtual-time.ts'
 
@@ -41,7 +42,8 @@ test('people use every command the dispatcher has', () => {
   const kind = simulatedKind({clock: time.clock, random: () => dice.next()})
   const store = simulatedStore({time, dice, onEvent: () => undefined})
   const connect: Parameters<typeof startNode>[0]['connect'] = life => store.connect(life, faults)
-  const mode = {readModelsFile: ':memory:', exclusive: true, pulse: calmPulse, onSwitch: () => undefined}
+  const quiet = {pulse: calmPulse, onSwitch: () => undefined, registry: rememberingRegistry()}
+  const mode = {readModelsFile: ':memory:', exclusive: true, ...quiet}
   const node = startNode({name: 'first', time, dice, faults, kind, connect, ...mode})
   const {engine} = node
   node.crash()

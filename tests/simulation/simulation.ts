@@ -13,6 +13,7 @@ import {faultsOf} from './faults.ts'
 import {startNode, timings} from './node.ts'
 import {createPeople} from './people.ts'
 import {plotOf, type Happenings} from './plot.ts'
+import {rememberingRegistry} from './remembering-registry.ts'
 import {dayMs, playScript} from './script.ts'
 import {simulatedStore} from './store.ts'
 import {createTroubles} from './troubles.ts'
@@ -132,6 +133,7 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
     },
   })
   const nodeDice = diceOf(seedOf(4))
+  const registry = rememberingRegistry()
   const run = runs++
   // What is kept of the read models over a crash: a database lives in memory as long as somebody has it open.
   const disks = new Map<string, DatabaseSync>()
@@ -146,7 +148,8 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
       const onSwitch = (): void => {
         if (checker.leaseHolder() !== name) report(`${name} switches a machine without the lease`)
       }
-      return startNode({name, time, dice: nodeDice, faults, kind, connect, readModelsFile, onSwitch, ...mode})
+      const common = {time, dice: nodeDice, faults, kind, registry}
+      return startNode({name, connect, readModelsFile, onSwitch, ...common, ...mode})
     },
   })
   const watch = createWatch(time, () => checker.look(time.nowMs(), crew.calmSinceMs()))

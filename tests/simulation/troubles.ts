@@ -29,8 +29,8 @@ const hourMs = 60 * minuteMs
 const troubles: Readonly<Record<TroubleKind, readonly [weight: number, befall: Trouble]>> = {
   crash: [10, ({crew}, dice) => crew.crash(dice.below(2), dice.chance(0.6) ? 0 : dice.below(90 * secondMs), false)],
   crashWithDisk: [0.15, ({crew}, dice) => crew.crash(dice.below(2), dice.below(10 * secondMs), true)],
-  death: [2, ({crew}, dice) => crew.crash(dice.below(2), dice.below(20 * minuteMs), false)],
-  freeze: [4, ({crew}, dice) => crew.freeze(dice.below(2), dice.below(dice.pick([20, 120, 900]) ?? 1) * secondMs)],
+  death: [2, ({crew}, dice) => crew.crash(dice.below(2), dice.below(30 * minuteMs), false)],
+  freeze: [4, ({crew}, dice) => crew.freeze(dice.below(2), dice.below(dice.pick([20, 120, 1_200]) ?? 1) * secondMs)],
   storeDown: [
     5,
     (parts, dice) =>
