@@ -1,36 +1,29 @@
+import {availableParallelism} from 'node:os'
 import {parseArgs} from 'node:util'
-import {simulate} from './simulation.ts'
+import {daysPerYear, linesOf, simulateSeeds} from './seeds.ts'
 
 const {values} = parseArgs({
   options: {
-    seeds: {type: 'string', default: '1'},
+    seeds: {type: 'string', default: '10'},
     seed: {type: 'string', default: '1'},
-    days: {type: 'string', default: '30'},
+    years: {type: 'string', default: '1'},
+    workers: {type: 'string', default: String(availableParallelism())},
   },
 })
-const [seeds, first, days] = [Number(values.seeds), Number(values.seed), Number(values.days)]
-if (![seeds, first, days].every(value => Number.isFinite(value) && value > 0)) {
-  console.error('usage: npm run simulate -- [--seeds N] [--seed S] [--days D]')
+const [count, first, years, workers] = [values.seeds, values.seed, values.years, values.workers].map(Number)
+const given = [count, first, years, workers]
+const isUsable = given.every(value => value !== undefined && Number.isFinite(value) && value > 0)
+if (!isUsable || count === undefined || first === undefined || years === undefined || workers === undefined) {
+  console.error('usage: npm run simulate -- [--seeds N] [--years Y] [--seed S] [--workers W]')
   process.exit(2)
 }
 
-const faults: Record<string, number> = {}
 const began = performance.now()
-let simulatedDays = 0
-let events = 0
-let violations = 0
-for (let seed = first; seed < first + seeds; seed++) {
-  const history = await simulate({seed, days})
-  simulatedDays += history.days
-  events += history.events
-  violations += history.violations.length
-  for (const [kind, count] of Object.entries(history.faults)) faults[kind] = (faults[kind] ?? 0) + count
-  console.log(`seed ${seed}: ${history.events} events, ${history.steps} steps, hash ${history.hash.slice(0, 16)}`)
-  for (const violation of history.violations) console.log(`  VIOLATION (seed ${seed}) ${violation}`)
-}
-const seconds = (performance.now() - began) / 1000
-console.log(`simulated ${simulatedDays.toFixed(1)} days (${(simulatedDays / 365.25).toFixed(2)} years)`)
-console.log(`in ${seconds.toFixed(1)} s, ${(simulatedDays / seconds).toFixed(2)} days a second; ${events} events`)
-console.log(`faults: ${JSON.stringify(faults)}`)
-console.log(`violations: ${violations}`)
-process.exit(violations === 0 ? 0 : 1)
+const secondsSoFar = (): number => (performance.now() - began) / 1000
+const totals = await simulateSeeds({first, count, days: years * daysPerYear, workers}, history => {
+  const {seed, events, steps, hash, violations} = history
+  console.log(`seed ${seed}: ${events} events, ${steps} steps, hash ${hash.slice(0, 16)}`)
+  for (const violation of violations) console.log(`  VIOLATION (seed ${seed}) ${violation}`)
+})
+for (const line of linesOf(totals, secondsSoFar())) console.log(line)
+process.exit(totals.violations.length === 0 ? 0 : 1)

@@ -28,9 +28,9 @@ const livelyPulses: readonly Pulse[] = [
 const actGapMs = 60_000
 const troubleGapMs = 8 * minuteMs
 const aftermathMs = hourMs
-const quietMs = 30 * dayMs
-const quietActGapMs = 3 * dayMs
-const quietTroubleGapMs = 20 * dayMs
+const quietMs = 100 * dayMs
+const quietActGapMs = 6 * dayMs
+const quietTroubleGapMs = 40 * dayMs
 
 /**
  * Lets years pass in episodes, the first at once: an hour or two of rivalry, crashes and faults, some hours in which
@@ -43,7 +43,7 @@ export function playScript(time: VirtualTime, seed: number, players: Players): v
     players.enter(cast, dice.pick(livelyPulses) ?? calmPulse)
     const livelyMs = (40 + dice.next() * 50) * minuteMs
     const troubledMs = livelyMs + aftermathMs
-    const nextMs = troubledMs + Math.min(spread(dice, quietMs), 4 * quietMs)
+    const nextMs = troubledMs + Math.min(spread(dice, quietMs), 3 * quietMs)
     often(time, dice, {fromMs: minuteMs, untilMs: livelyMs, gapMs: actGapMs}, players.act)
     often(time, dice, {fromMs: minuteMs, untilMs: troubledMs, gapMs: troubleGapMs}, players.trouble)
     time.after(troubledMs, () => players.enter('alone', calmPulse))
