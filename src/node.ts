@@ -21,6 +21,7 @@ import type {Readiness} from './http/health.ts'
 import {createLogger} from './http/logging.ts'
 import {createHttpServer, type HttpServer} from './http/server.ts'
 import {mountSignIn} from './http/sign-in.ts'
+import {limitLeaseHistory} from './processes/lease-history.ts'
 import {systemClock, systemIds, systemRandom, systemRandomBytes, systemTimers} from './system.ts'
 
 /** A running node: one process that serves, folds its read models, and acts when it holds the lease. */
@@ -120,6 +121,7 @@ async function prepare(config: Config, store: EventStore, engine: Engine, signal
     try {
       // Makes sure that there is an owner; `owner-link` then needs nothing but the secrets.
       await people.ownerSignIn()
+      if (config.store.type === 'external') await limitLeaseHistory(store, systemIds)
       if (config.environment === 'development') await seedDevelopment(operations, queries)
       const [last] = await store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
       if (last === undefined || (await projections.waitFor(last.position.commit, foldMsMax))) return

@@ -40,14 +40,15 @@ export const lease: Decider<LeaseState, LeaseCommand, LeaseEvent, LeaseRefusal> 
     }
   },
 
-  evolve(state, event) {
+  evolve({renewals}, event) {
+    // Nothing is taken from earlier events but the count: the store keeps only the newest (lease-history.ts).
     switch (event.type) {
       case 'LeaseTaken':
         return {holder: event.data.holder, epoch: event.data.epoch, renewals: 0}
       case 'LeaseRenewed':
-        return {...state, renewals: state.renewals + 1}
+        return {holder: event.data.holder, epoch: event.data.epoch, renewals: renewals + 1}
       case 'LeaseReleased':
-        return {...state, holder: null}
+        return {holder: null, epoch: event.data.epoch, renewals}
       default:
         return assertNever(event)
     }
