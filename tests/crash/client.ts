@@ -40,10 +40,10 @@ export interface ClientParts {
   /** Chooses the node to ask, from 0 to 1. */
   readonly chance: () => number
   readonly report: (violation: string) => void
+  /** An answer that does not come is given up after this: its program may stand still. */
+  readonly answerMsMax: number
 }
 
-/** An answer that does not come is given up after this: its program may stand still, or the wire be cut. */
-const answerMsMax = 8_000
 const retryMs = 40
 
 interface Reply {
@@ -51,7 +51,7 @@ interface Reply {
   readonly errors?: readonly {readonly message: string; readonly extensions?: {readonly retryable?: boolean}}[]
 }
 
-export function createClient({nodes, clock, chance, report}: ClientParts): Client {
+export function createClient({nodes, clock, chance, report, answerMsMax}: ClientParts): Client {
   const tokens = tokensOf(clock)
   const sent = new Map<string, Call>()
   const acknowledged: Acknowledged[] = []

@@ -108,7 +108,18 @@ export const crashPoints: readonly CrashPoint[] = [
     shop("const done = await handler.handle(purchase, purchaseStream(purchaseId), fulfil, meta('fulfil'))"),
     3,
   ),
-  ...around('the intent of a power command', worker('const looked = await send(look)'), 2),
+  {
+    ...worker('const looked = await send(look)'),
+    name: 'before the intent of a power command',
+    where: 'before',
+    passesMax: 2,
+  },
+  {
+    ...worker('if (!lease.isHeld()) return unknown(looked.commit)'),
+    name: 'after the intent of a power command',
+    where: 'before',
+    passesMax: 2,
+  },
   {...worker('await bounded(parts.timers, callTimeoutMs'), name: 'before a driver call', where: 'before', passesMax: 2},
   {
     ...worker("return {type: 'AcceptPowerCommand', powerCommandId}"),

@@ -3,11 +3,11 @@ import {crashPoints} from './crash-points.ts'
 import {killAgainAndAgain} from './kills.ts'
 
 test('killed at every named point and at random, it loses nothing it acknowledged and does nothing twice', async () => {
-  const {violations, kills, acknowledged, starts} = await killAgainAndAgain({kills: 50, seed: 1})
+  const {violations, kills, acknowledged, machineStarts} = await killAgainAndAgain({kills: 50, seed: 1})
   expect(violations).toEqual([])
   expect(Object.keys(kills)).toEqual(expect.arrayContaining(crashPoints.map(({name}) => name)))
   expect(acknowledged).toBeGreaterThan(200)
-  expect(starts).toBeGreaterThan(0)
+  expect(machineStarts).toBeGreaterThan(0)
 }, 300_000)
 
 /** Guards taken out of the program: a run that does not notice would prove nothing. */

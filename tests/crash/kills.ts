@@ -1,13 +1,6 @@
-import {DatabaseSync} from 'node:sqlite'
-import {join} from 'node:path'
 import {setTimeout as after} from 'node:timers/promises'
-import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
-import {connectEventStore} from '../../src/event-store/esdb.ts'
-import type {EventStore} from '../../src/event-store/port.ts'
-import {foldedRows, rowsOf} from '../projections/support.ts'
 import {diceOf, type Dice} from '../simulation/dice.ts'
-import {audit, readLog} from './audit.ts'
-import {compareStatements, statementOf, untilCalm} from './calm.ts'
+import {afterAllMs, conclude, startOrFail, withLog, type Figures} from './closing.ts'
 import {createClient} from './client.ts'
 import {crashPoints} from './crash-points.ts'
 import {letLoose, registerCustomers} from './customers.ts'
@@ -31,19 +24,10 @@ export interface KillOptions {
 }
 
 /** What a run did and found. */
-export interface CrashReport {
+export interface CrashReport extends Figures {
   readonly violations: readonly string[]
   /** Deaths by name of the point, `random` among them. */
   readonly kills: Readonly<Record<string, number>>
-  readonly requests: number
-  readonly acknowledged: number
-  readonly repeated: number
-  readonly events: number
-  readonly starts: number
-  readonly medianReadyMs: number
-  readonly maxReadyMs: number
-  /** How long after the last start it took until every hold that was due had ended. */
-  readonly calmMs: number
 }
 
 const violationsMax = 20
@@ -70,11 +54,10 @@ export async function killAgainAndAgain(options: KillOptions): Promise<CrashRepo
   const park = await startPark({nowMs: () => clock.nowMs(), bootMs: 100})
   const node = await crashNode({name: 'one', clock, parkUrl: park.url})
   try {
-    const client = createClient({nodes: [node], clock, chance: () => dice.next(), report})
+    const client = createClient({nodes: [node], clock, chance: () => dice.next(), report, answerMsMax: 20_000})
     const parts = {client, clock, dice: diceOf(seed ^ 0x1111), count, report}
     const readyMs: number[] = []
-    const first = await node.start()
-    if (!first.isReady) throw new Error(`it does not start:\n${node.printed()}`)
+    await startOrFail(node)
     const userIds = await registerCustomers(parts, AbortSignal.timeout(minuteMs))
     const customers = letLoose(parts, userIds)
     await end(node, dice.below(500))
@@ -92,44 +75,24 @@ export async function killAgainAndAgain(options: KillOptions): Promise<CrashRepo
       answers: () => client.acknowledged.length,
     })
     clock.jump(minuteMs)
-    const again = await node.start({bugs})
-    if (!again.isReady) throw new Error(`it does not start:\n${node.printed()}`)
-    readyMs.push(again.readyMs)
+    readyMs.push((await startOrFail(node, {bugs})).readyMs)
     await customers.stop()
     await node.serving()?.stop('SIGKILL')
 
-    // All that was booked for soon is over now, and nobody was there to see it end.
-    clock.jump(10 * minuteMs)
-    const last = await node.start({bugs})
-    if (!last.isReady) throw new Error(`it does not start:\n${node.printed()}`)
-    readyMs.push(last.readyMs)
-    const calmMs = await untilCalm(client, node, userIds, clock, options.patienceMs)
-    if (calmMs === null) report('a hold that was due had not ended in time after the last start')
-    const statements = new Map(
-      await Promise.all(userIds.map(async id => [id, await statementOf(client, node, id)] as const)),
-    )
-    const exit = await last.program.stop()
-    if (exit.code !== 0) report(`it ended with ${JSON.stringify(exit)}:\n${node.printed()}`)
-    const events = await withLog(node.dataFolder, async store => {
-      const read = await readLog(store)
-      await compareRows(store, node.dataFolder, report)
-      return read
+    clock.jump(afterAllMs)
+    const figures = await conclude({
+      nodes: [node],
+      client,
+      clock,
+      userIds,
+      park,
+      report,
+      readyMs,
+      start: {bugs},
+      patienceMs: options.patienceMs,
+      withStore: read => withLog(node.dataFolder, read),
     })
-    audit({events, sent: client.sent, acknowledged: client.acknowledged, effects: park.effects, report})
-    compareStatements(events, statements, report)
-    const sorted = readyMs.toSorted((a, b) => a - b)
-    return {
-      violations,
-      kills: killed,
-      requests: client.requests(),
-      acknowledged: client.acknowledged.length,
-      repeated: client.repeated(),
-      events: events.length,
-      starts: park.effects.filter(({effect}) => effect === 'started').length,
-      medianReadyMs: sorted[sorted.length >> 1] ?? 0,
-      maxReadyMs: sorted.at(-1) ?? 0,
-      calmMs: calmMs ?? Infinity,
-    }
+    return {violations, kills: killed, ...figures}
   } finally {
     await node.close()
     await park.close()
@@ -215,32 +178,4 @@ function shuffled(values: readonly string[], dice: Dice): string[] {
     ;[order[index], order[other]] = [order[other] ?? '', order[index] ?? '']
   }
   return order
-}
-
-/** The log of a data folder that no program works in. */
-export async function withLog<Value>(dataFolder: string, read: (store: EventStore) => Promise<Value>): Promise<Value> {
-  const node = await startEmbeddedNode({dataDir: join(dataFolder, 'events'), host: '127.0.0.1'})
-  const store = connectEventStore(node.connectionString)
-  try {
-    return await read(store)
-  } finally {
-    await store.close()
-    await node.close()
-  }
-}
-
-/** The rows that a node left against those of a fold from the start. */
-export async function compareRows(
-  store: EventStore,
-  dataFolder: string,
-  report: (violation: string) => void,
-): Promise<void> {
-  const db = new DatabaseSync(join(dataFolder, 'read-models.sqlite'), {readOnly: true})
-  const live = rowsOf(db)
-  db.close()
-  const rebuilt = await foldedRows(store)
-  for (const [table, rows] of Object.entries(live)) {
-    if (JSON.stringify(rows) !== JSON.stringify(rebuilt[table]))
-      report(`read model ${table} differs from a rebuilt one`)
-  }
 }

@@ -82,6 +82,7 @@ export async function crashNode({name, clock, parkUrl, environment = {}}: NodePa
       const told: Preloaded = {
         clockAheadMs: clock.aheadMs(),
         parkUrl,
+        node: name,
         ...(options.bugs === undefined ? {} : {bugs: options.bugs}),
         ...(options.dieAt === undefined ? {} : {dieAt: options.dieAt}),
       }

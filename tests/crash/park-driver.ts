@@ -1,19 +1,20 @@
 /** Takes the place of `src/drivers/simulated.ts` in the program: its machines are in the park of the tests. */
 import {DriverError, type DriverKind, type MachineDriver, type Observation} from '../../src/drivers/port.ts'
+import type {Preloaded} from './preload.ts'
 
 export function simulatedKind(): DriverKind {
-  const {parkUrl} = JSON.parse(process.env['CRASH_TEST'] ?? '{}') as {readonly parkUrl?: string}
+  const {parkUrl, node = ''} = JSON.parse(process.env['CRASH_TEST'] ?? '{}') as Preloaded
   return {
     kind: 'simulated',
     parseConfig: input => ({ok: true, config: input as Readonly<Record<string, unknown>>}),
-    open: machineId => driverOf(`${parkUrl}/${machineId}`),
+    open: machineId => driverOf(`${parkUrl}/${machineId}`, node),
   }
 }
 
-function driverOf(url: string): MachineDriver {
+function driverOf(url: string, node: string): MachineDriver {
   const call = async (op: string, signal: AbortSignal): Promise<Observation> => {
     try {
-      const response = await fetch(`${url}/${op}`, {method: 'POST', signal})
+      const response = await fetch(`${url}/${op}`, {method: 'POST', signal, headers: {'x-node': node}})
       return (await response.json()) as Observation
     } catch (error) {
       throw new DriverError('transient', (error as Error).message)

@@ -2,6 +2,7 @@
 import {once} from 'node:events'
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http'
 import type {AddressInfo} from 'node:net'
+import {setTimeout as after} from 'node:timers/promises'
 
 export interface ParkEffect {
   readonly machineId: string
@@ -10,13 +11,23 @@ export interface ParkEffect {
   readonly atMs: number
 }
 
+export interface ParkCommand {
+  readonly machineId: string
+  readonly op: string
+  /** The name of the node that called. */
+  readonly by: string
+}
+
 export interface Park {
   readonly url: string
   /** Every real change of power, in order. A start of what is on and a stop of what is off change nothing. */
   readonly effects: readonly ParkEffect[]
-  /** Calls of start, stop and kill, those without effect too. */
-  calls(): number
-  isOn(machineId: string): boolean
+  /** Every call of start, stop and kill, those without effect too. */
+  readonly commands: readonly ParkCommand[]
+  /** All that anybody ever asked for. */
+  machineIds(): readonly string[]
+  /** Answers whether it went off in time. */
+  untilOff(machineId: string, limit: AbortSignal): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -29,11 +40,13 @@ export interface ParkOptions {
 export async function startPark({nowMs, bootMs}: ParkOptions): Promise<Park> {
   const onSinceMs = new Map<string, number>()
   const effects: ParkEffect[] = []
-  let calls = 0
+  const known = new Set<string>()
+  const commands: ParkCommand[] = []
 
-  const change = (machineId: string, op: string): void => {
+  const change = (machineId: string, op: string, by: string): void => {
+    known.add(machineId)
     const isOn = onSinceMs.has(machineId)
-    if (op !== 'observe') calls++
+    if (op !== 'observe') commands.push({machineId, op, by})
     if (op === 'start' && !isOn) {
       onSinceMs.set(machineId, performance.now())
       effects.push({machineId, effect: 'started', atMs: nowMs()})
@@ -44,7 +57,7 @@ export async function startPark({nowMs, bootMs}: ParkOptions): Promise<Park> {
   }
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const [, machineId = '', op = ''] = (request.url ?? '').split('/')
-    change(machineId, op)
+    change(machineId, op, String(request.headers['x-node']))
     const sinceMs = onSinceMs.get(machineId)
     const seen = sinceMs === undefined ? {power: 'off'} : {power: 'on', ready: performance.now() - sinceMs >= bootMs}
     response.setHeader('content-type', 'application/json').end(JSON.stringify(seen))
@@ -55,8 +68,12 @@ export async function startPark({nowMs, bootMs}: ParkOptions): Promise<Park> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     effects,
-    calls: () => calls,
-    isOn: machineId => onSinceMs.has(machineId),
+    commands,
+    machineIds: () => [...known],
+    async untilOff(machineId, limit) {
+      while (onSinceMs.has(machineId) && !limit.aborted) await after(50)
+      return !onSinceMs.has(machineId)
+    },
     async close() {
       server.closeAllConnections()
       const closed = once(server, 'close')

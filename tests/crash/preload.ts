@@ -9,14 +9,16 @@ import {crashPointOf, planted, replaced, type Replacement} from './crash-points.
 
 /** The value of `CRASH_TEST`, as JSON. */
 export interface Preloaded {
-  /** Dies at the n-th pass of the point. */
-  readonly dieAt?: {readonly point: string; readonly pass: number}
+  /** Dies, or stands still until it is told to go on, at the n-th pass of the point. */
+  readonly dieAt?: {readonly point: string; readonly pass: number; readonly how?: 'SIGKILL' | 'SIGSTOP'}
   /** How far the wall clock is ahead of the machine's. */
   readonly clockAheadMs?: number
   /** Guards taken out on purpose, to see that a run finds out. */
   readonly bugs?: readonly Replacement[]
   /** Where machines are that outlive the program: they take the place of the simulated ones in its memory. */
   readonly parkUrl?: string
+  /** What this node is called there. */
+  readonly node?: string
 }
 
 const {dieAt, clockAheadMs = 0, bugs = [], parkUrl} = JSON.parse(process.env['CRASH_TEST'] ?? '{}') as Preloaded
@@ -34,8 +36,8 @@ if (dieAt !== undefined || bugs.length > 0) {
   let passes = 0
   Object.assign(globalThis, {
     passCrashPoint(): void {
-      // The system ends the process before this call returns.
-      if (++passes === dieAt?.pass) process.kill(process.pid, 'SIGKILL')
+      // The system ends or stops the process before this call returns.
+      if (++passes === dieAt?.pass) process.kill(process.pid, dieAt.how ?? 'SIGKILL')
     },
   })
   registerHooks({
