@@ -165,14 +165,14 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
     },
   ],
   'people.redeemSignIn': [
-    1,
+    3,
     ({memory, key}) => {
       const {signInToken} = memory
       return signInToken === null ? null : ({people}) => people.redeemSignIn(signInToken, key)
     },
   ],
   'people.ownerSignIn': [
-    1,
+    2,
     ({memory}) =>
       async ({people}) => {
         memory.signInToken = await people.ownerSignIn()

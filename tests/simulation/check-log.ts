@@ -15,7 +15,7 @@ export function checkLog(world: LogWorld, report: Report) {
   const isOperator = (userId: string): boolean => userId === 'owner'
   const lease = checkLease(world, report)
   const grants = checkGrants(report)
-  const machines = checkMachines(world.timings, report)
+  const machines = checkMachines(world, report)
   const rules: readonly LogRule[] = [
     grants,
     machines,

@@ -1,5 +1,4 @@
-import type {PowerTimings} from '../../src/fleet/power.ts'
-import {overdueAt, type Known, type LogRule, type Report} from './rule-of-log.ts'
+import {overdueAt, type Known, type LogRule, type LogWorld, type Report} from './rule-of-log.ts'
 
 /** What the sum of a machine's events says, kept by rules of this file's own. */
 interface Machine {
@@ -9,14 +8,21 @@ interface Machine {
   offered: boolean
   seen: 'off' | 'on' | 'unreachable' | null
   phase: 'idle' | 'starting' | 'booting' | 'on' | 'stopping' | 'killing'
-  phaseSinceMs: number
-  commandedMs: number
-  retryMs: number
+  phaseSince: Moment | null
+  commanded: Moment | null
+  retry: Moment | null
+}
+
+/** A moment by both clocks. A node takes the one that nobody sets, unless it was not there at the time. */
+interface Moment {
+  readonly wallMs: number
+  readonly elapsedMs: number
 }
 
 /** Every power command keeps to the rules, by the log alone, and nothing is given out that is withdrawn. */
-export function checkMachines(timings: PowerTimings, report: Report): LogRule {
+export function checkMachines({timings, elapsedMs}: LogWorld, report: Report): LogRule {
   const machines = new Map<string, Machine>()
+  const momentOf = (at: string): Moment => ({wallMs: Date.parse(at), elapsedMs: elapsedMs()})
 
   function of(machineId: string): Machine {
     const known = machines.get(machineId)
@@ -29,31 +35,32 @@ export function checkMachines(timings: PowerTimings, report: Report): LogRule {
   function intended(data: Extract<Known, {type: 'PowerCommandIntended'}>['data']): void {
     const {machineId, op, attempt, epoch, wish} = data
     const machine = of(machineId)
-    const atMs = Date.parse(data.at)
+    const now = momentOf(data.at)
     const told = `${machineId} was told to ${op} at ${data.at}`
     const isLeaving = machine.phase === 'stopping' || machine.phase === 'killing'
     const isSilent = machine.seen === 'unreachable'
-    const sinceMs = atMs - machine.phaseSinceMs
+    const sinceMs = msBetween(machine.phaseSince, now)
     if (epoch < machine.epoch) report(`${told} under an older lease`)
     if (machine.quarantinedSinceMs !== null) report(`${told} in quarantine`)
     if (isSilent && (op === 'start' || !isLeaving)) report(`${told}, a machine that does not answer`)
     // What is sent into silence is sent for as long as it takes.
-    if (atMs < machine.retryMs && !(isSilent && op === 'kill')) report(`${told} before its driver may be asked`)
+    if (msBetween(machine.retry, now) < 0 && !(isSilent && op === 'kill'))
+      report(`${told} before its driver may be asked`)
     if (op === 'start') {
       if (attempt > timings.attemptsMax) report(`a start of ${machineId} was tried ${attempt} times`)
       const isEarly = machine.phase === 'booting' && sinceMs < timings.bootTimeoutSeconds * 1_000
       if (isEarly) report(`${machineId} was started again while it booted, after ${sinceMs} ms`)
     } else {
       const again = machine.phase === (op === 'stop' ? 'stopping' : 'killing')
-      const gapMs = atMs - machine.commandedMs
+      const gapMs = msBetween(machine.commanded, now)
       if (again && gapMs < timings.stopResendSeconds * 1_000) report(`${told} again after ${gapMs} ms`)
       const isEarlyKill = op === 'kill' && machine.phase === 'stopping' && sinceMs < timings.stopGraceSeconds * 1_000
       if (isEarlyKill) report(`${machineId} was killed ${sinceMs} ms after it was asked to stop`)
       if (op === 'kill' && !isLeaving && wish === null) report(`${machineId} was killed without being asked to stop`)
     }
     const phase = phaseAfter[op]
-    if (phase !== machine.phase || op === 'start') machine.phaseSinceMs = atMs
-    Object.assign(machine, {phase, inFlight: data.powerCommandId, commandedMs: atMs, retryMs: -Infinity, epoch})
+    if (phase !== machine.phase || op === 'start') machine.phaseSince = now
+    Object.assign(machine, {phase, inFlight: data.powerCommandId, commanded: now, retry: null, epoch})
   }
 
   function answered({machineId, powerCommandId}: {machineId: string; powerCommandId: string}): Machine {
@@ -63,7 +70,7 @@ export function checkMachines(timings: PowerTimings, report: Report): LogRule {
     return machine
   }
 
-  function observed(machine: Machine, power: 'off' | 'on' | 'unreachable', atMs: number): void {
+  function observed(machine: Machine, power: 'off' | 'on' | 'unreachable', now: Moment): void {
     const {seen, phase} = machine
     machine.seen = power
     if (power === 'unreachable') return
@@ -73,9 +80,9 @@ export function checkMachines(timings: PowerTimings, report: Report): LogRule {
       return
     }
     const isLeaving = phase === 'stopping' || phase === 'killing'
-    if (phase === 'killing' && seen === 'unreachable') machine.phaseSinceMs = atMs
+    if (phase === 'killing' && seen === 'unreachable') machine.phaseSince = now
     if (isLeaving || (phase === 'on' && seen === 'unreachable')) return
-    if (phase !== 'booting') machine.phaseSinceMs = atMs
+    if (phase !== 'booting') machine.phaseSince = now
     machine.phase = 'booting'
   }
 
@@ -91,17 +98,18 @@ export function checkMachines(timings: PowerTimings, report: Report): LogRule {
         case 'PowerCommandAccepted': {
           const machine = answered(data)
           if (machine.phase === 'starting') {
-            Object.assign(machine, {phase: 'booting', phaseSinceMs: Date.parse(data.at)})
+            Object.assign(machine, {phase: 'booting', phaseSince: momentOf(data.at)})
           }
           return
         }
         case 'PowerCommandFailed': {
           const machine = answered(data)
-          machine.retryMs = Date.parse(data.retryAt)
+          const waitMs = Date.parse(data.retryAt) - Date.parse(data.at)
+          machine.retry = {wallMs: Date.parse(data.retryAt), elapsedMs: elapsedMs() + waitMs}
           return
         }
         case 'PowerObserved':
-          return observed(of(data.machineId), data.power, Date.parse(data.at))
+          return observed(of(data.machineId), data.power, momentOf(data.at))
         case 'MachineReady':
           of(data.machineId).phase = 'on'
           return
@@ -137,13 +145,24 @@ export function checkMachines(timings: PowerTimings, report: Report): LogRule {
   }
 }
 
+/** Where the wall clock was set in between, what is written a little later than it was decided must be allowed for. */
+const lateMs = 30_000
+
+/** By whichever clock it is longer; Infinity: there was no such moment. */
+function msBetween(from: Moment | null, to: Moment): number {
+  if (from === null) return Infinity
+  const wallMs = to.wallMs - from.wallMs
+  const elapsedMs = to.elapsedMs - from.elapsedMs
+  return Math.max(wallMs, Math.abs(wallMs - elapsedMs) > lateMs ? elapsedMs + lateMs : elapsedMs)
+}
+
 const phaseAfter = {start: 'starting', stop: 'stopping', kill: 'killing'} as const
 
 const unseen = {
   inFlight: null,
   seen: null,
   phase: 'idle',
-  phaseSinceMs: -Infinity,
-  commandedMs: -Infinity,
-  retryMs: -Infinity,
+  phaseSince: null,
+  commanded: null,
+  retry: null,
 } as const

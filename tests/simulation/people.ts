@@ -38,7 +38,8 @@ export function createPeople(stage: Stage): People {
       const dice = diceOf(mixed(seed, number))
       const act = chooseAct({dice, memory, key: `act-${number}`, now: time.clock.now(), witness})
       if (act === null) return
-      send(stage, act.request, dice, 1)
+      // Some leave when the first answer does not come.
+      send(stage, act.request, dice, dice.chance(0.2) ? triesMax : 1)
       // Impatient people press twice.
       if (dice.chance(0.05)) send(stage, act.request, dice, triesMax)
     },
