@@ -1,13 +1,14 @@
 /**
- * Scavenging in the background, a small step at a time, with most of the time left to appends and readers: streams that
- * were deleted or limited at once, all others (whose events grow old or too many) at the start and every hour.
+ * Scavenging in the background, a small step at a time, with most of the time left to appends and readers. What was
+ * deleted goes at once. What limits hide goes at the start of the node and every hour, and when it is asked for: who set
+ * a limit by mistake can take it back until then, as with EventStoreDB.
  */
 import {randomUUID} from 'node:crypto'
 
 import {type StoredEvent, TOMBSTONE_REVISION} from './records.ts'
 import {diskFailure} from './sqlite-errors.ts'
 import type {Store} from './store.ts'
-import {metadataStreamOf, originalStreamOf} from './stream-rules.ts'
+import {isSoftDeleted, metadataStreamOf, originalStreamOf} from './stream-rules.ts'
 
 export interface Upkeep {
   /** Told of all that is stored: deletions are among it. */
@@ -112,7 +113,7 @@ export function openUpkeep(store: Store, {removed, broken}: UpkeepHooks): Upkeep
     committed(events) {
       for (const {stream, revision} of events) {
         const original = originalStreamOf(stream)
-        if (original !== null) add(stream, original)
+        if (original !== null && isSoftDeleted(store.state(original).rules)) add(original)
         else if (revision === TOMBSTONE_REVISION) add(stream, metadataStreamOf(stream))
       }
       if (pending.size <= PENDING_MAX) return

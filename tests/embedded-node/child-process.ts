@@ -20,7 +20,8 @@ export async function spawnNode(dataDir: string, port = 0, fileBlocksMax?: numbe
   const limit = fileBlocksMax === undefined ? '' : `ulimit -f ${fileBlocksMax}; `
   const command = `${limit}exec "$0" --disable-warning=ExperimentalWarning "$@"`
   const child = spawn('sh', ['-c', command, process.execPath, script, dataDir, String(port)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // The child ends when this end of its input is closed, that is also when the tests are ended before they end it.
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   const ended = once(child, 'exit')
   const lines = createInterface({input: child.stdout})[Symbol.asyncIterator]()
