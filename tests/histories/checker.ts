@@ -39,7 +39,7 @@ export type Verdict =
     }
 
 /** A history that needs more is an error and not an answer. */
-const configurationsMax = 3_000_000
+const configurationsMax = 300_000
 
 interface Frame<State> {
   /** Placed to get here: one that changes something, then reads. */

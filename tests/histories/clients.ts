@@ -17,6 +17,8 @@ export interface Crowd {
   readonly doors: () => readonly Door[]
   readonly recorder: Recorder
   readonly dice: Dice
+  /** Of the idempotency keys: never used before on this store. */
+  readonly keyPrefix: string
   readonly clients: number
   readonly callsEach: number
   /** Waits so many milliseconds, of whatever time it is. */
@@ -52,7 +54,7 @@ export async function runCrowd(crowd: Crowd): Promise<void> {
 /** Asks until there is an answer, at whatever node is open, under one key. */
 async function callOnce(crowd: Crowd, memory: Memory, client: number, position: bigint | null): Promise<bigint | null> {
   const {dice, recorder} = crowd
-  const key = `key-${memory.keys++}`
+  const key = `${crowd.keyPrefix}${memory.keys++}`
   const call = chooseCall(crowd, memory, key)
   const answer = recorder.call(client, call)
   for (let tries = 0; tries < triesMax; tries++) {

@@ -70,7 +70,8 @@ export async function genuineStage(): Promise<GenuineStage> {
 
   return {
     async history(seed, {clients, callsEach}) {
-      const pools = poolsNamed(`h${count++}-`)
+      const number = count++
+      const pools = poolsNamed(`h${number}-`)
       const first = nodes[0]
       if (first === undefined) throw new Error('no node')
       await furnish(first.engine, pools)
@@ -83,13 +84,14 @@ export async function genuineStage(): Promise<GenuineStage> {
       )
       await runCrowd({
         scene: {
-          accounts: ['ann', 'bob', 'cy', 'dee'].map(name => `${name}-${count}`),
+          accounts: ['ann', 'bob', 'cy', 'dee'].map(name => `${name}-${number}`),
           pools: Object.keys(pools),
           fromMs: Math.ceil(Date.now() / hourMs + 24) * hourMs,
           loads: true,
         },
         doors: () => doors,
         recorder,
+        keyPrefix: `key-${number}-`,
         dice: diceOf(seed),
         clients,
         callsEach,

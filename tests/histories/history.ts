@@ -29,7 +29,8 @@ export interface SlotWindow {
 
 export type Answer =
   | {readonly type: 'granted'}
-  | {readonly type: 'booked'; readonly machineId: string}
+  /** Null: nobody said which machine. */
+  | {readonly type: 'booked'; readonly machineId: string | null}
   | {readonly type: 'taken'; readonly untilMs: number}
   | {readonly type: 'insufficient'; readonly available: number}
   | {readonly type: 'cancelled'}

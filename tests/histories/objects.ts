@@ -179,7 +179,7 @@ function poolHistory(history: History, name: string): ObjectHistory<PoolState> {
       list.addOwn(entry, 'declined', pool.declined(slot, answer.untilMs))
     } else if (answer.type === 'booked') {
       const made = pool.allocate(bookingId, answer.machineId, slot)
-      const allocated = list.addOwn(entry, `allocate ${answer.machineId}`, made)
+      const allocated = list.addOwn(entry, `allocate ${answer.machineId ?? 'some machine'}`, made)
       const cancel = cancelOf(entries, bookingId)
       const more = {seen, key: `freed ${bookingId}`, after: [allocated]}
       if (cancel !== null) list.addSeen(cancel, 'give back', pool.giveBack(bookingId), more)

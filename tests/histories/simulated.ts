@@ -60,6 +60,7 @@ export async function simulatedHistory(seed: number, {clients, callsEach}: Size)
     scene: {accounts: ['ann', 'bob', 'cy', 'dee'], pools: Object.keys(pools), fromMs, loads: true},
     doors: (): readonly Door[] => nodes.map(({door}) => door),
     recorder,
+    keyPrefix: 'key-',
     dice: diceOf(seed),
     clients,
     callsEach,
