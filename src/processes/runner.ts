@@ -47,7 +47,7 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     if (key.startsWith('purchase:')) return after(await stepPurchase(parts, idOf<'Purchase'>(id)))
     const bookingId = idOf<'Booking'>(id)
     const now = clock.now()
-    if (waitsForLook(work.booking(bookingId), fleet, now)) return plusMs(now, lookPatienceMs)
+    if (fleet.unseen.size > 0 && waitsForLook(work.booking(bookingId), fleet, now)) return plusMs(now, lookPatienceMs)
     return after(await stepBooking(parts, bookingId))
   }
   const after = async ({commit, lookAgainAt}: StepDone): Promise<Instant | null> => {

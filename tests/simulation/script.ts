@@ -17,7 +17,7 @@ const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 export const dayMs = 24 * hourMs
 
-export const calmPulse: Pulse = {changingMs: 30_000, onMs: hourMs, offMs: 2 * dayMs, leaseTermMs: 8 * minuteMs}
+export const calmPulse: Pulse = {changingMs: 30_000, onMs: hourMs, offMs: 20 * dayMs, leaseTermMs: 8 * minuteMs}
 const livelyPulses: readonly Pulse[] = [
   {changingMs: 3_000, onMs: 5 * minuteMs, offMs: hourMs, leaseTermMs: 6 * minuteMs},
   {changingMs: 15_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, leaseTermMs: 8 * minuteMs},
@@ -28,8 +28,8 @@ const livelyPulses: readonly Pulse[] = [
 const actGapMs = 60_000
 const troubleGapMs = 8 * minuteMs
 const aftermathMs = hourMs
-const quietMs = 100 * dayMs
-const quietActGapMs = 6 * dayMs
+const quietMs = 180 * dayMs
+const quietActGapMs = 8 * dayMs
 const quietTroubleGapMs = 40 * dayMs
 
 /**
