@@ -22,10 +22,16 @@ const store = connectEventStore(node.connectionString)
 let left = Number(count)
 const writer = async (stream: string): Promise<void> => {
   while (left-- > 0) {
-    const events = Array.from({length: 1 + (left % 3)}, (_, index) => newEvent(index))
+    const number = left
+    const events = Array.from({length: 1 + (number % 3)}, (_, index) => newEvent(index))
     const {revision, position} = await store.append(stream, 'any', events)
     const ids = events.map(event => event.id).join(',')
     writeSync(acks, `${stream} ${revision} ${position.commit} ${ids}\n`)
+    // So that the node scavenges meanwhile.
+    if (number % 50 === 0) {
+      await store.append(`gone-${number}`, 'noStream', [newEvent(1), newEvent(2), newEvent(3)])
+      await store.deleteStream(`gone-${number}`, 'any')
+    }
   }
 }
 await Promise.all(Array.from({length: 12}, (_, index) => writer(`s-${index}`)))

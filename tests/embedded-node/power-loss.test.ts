@@ -98,6 +98,9 @@ test('a power cut at any moment leaves a sound log with every acknowledged appen
   // The run crosses checkpoints: the main file is synced, too.
   const checkpoints = run.steps.filter(step => step.type === 'synced' && step.file === 'events.sqlite')
   expect(checkpoints.length).toBeGreaterThan(5)
+  // And it crosses scavenges: what was deleted is overwritten, and the write-ahead log emptied.
+  const scavenges = run.steps.filter(step => step.type === 'truncate' && step.size === 0)
+  expect(scavenges.length).toBeGreaterThan(2)
   expect(cutPower(run)).toEqual([])
 })
 
