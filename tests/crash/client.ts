@@ -57,12 +57,18 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
   const acknowledged: Acknowledged[] = []
   let requests = 0
   let repeated = 0
+  let position = -1n
 
   const post = async (url: string, userId: UserId, query: string, variables: unknown, signal?: AbortSignal) => {
     const limit = AbortSignal.timeout(answerMsMax)
     const response = await fetch(`${url}/graphql`, {
       method: 'POST',
-      headers: {authorization: `Bearer ${tokens.issueAccess({userId, roles: []})}`, 'content-type': 'application/json'},
+      headers: {
+        authorization: `Bearer ${tokens.issueAccess({userId, roles: []})}`,
+        'content-type': 'application/json',
+        // Whatever one node has acknowledged, every node must know of.
+        ...(position < 0n ? {} : {'x-hourhand-position': String(position)}),
+      },
       body: JSON.stringify({query, variables}),
       signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
     })
@@ -92,7 +98,10 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
   }
 
   const keep = (call: Call, answer: Answer | null): Answer | null => {
-    if (answer !== null) acknowledged.push({...call, answer})
+    if (answer === null) return null
+    acknowledged.push({...call, answer})
+    const reached = BigInt((answer as {readonly position?: string}).position ?? -1)
+    if (reached > position) position = reached
     return answer
   }
 
@@ -128,7 +137,7 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
 function documentOf({mutation, fields}: Call): string {
   const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}`
   return `mutation ($input: ${name}Input!) {
-    result: ${mutation}(input: $input) { __typename ... on Refusal { code } ... on ${name}Success { ${fields} } }
+    result: ${mutation}(input: $input) { __typename ... on Refusal { code } ... on ${name}Success { position ${fields} } }
   }`
 }
 

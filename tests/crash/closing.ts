@@ -2,7 +2,7 @@ import {DatabaseSync} from 'node:sqlite'
 import {join} from 'node:path'
 import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
 import {connectEventStore} from '../../src/event-store/esdb.ts'
-import type {EventStore} from '../../src/event-store/port.ts'
+import type {EventStore, RecordedEvent} from '../../src/event-store/port.ts'
 import type {UserId} from '../../src/kernel/ids.ts'
 import {foldedRows, rowsOf} from '../projections/support.ts'
 import {audit, readLog} from './audit.ts'
@@ -57,7 +57,7 @@ export async function conclude(parts: ClosingParts): Promise<Figures> {
   if (first === undefined) throw new Error('there is no node')
   const calmMs = await untilCalm(client, first, userIds, clock, parts.patienceMs)
   if (calmMs === null) report('a hold that was due had not ended in time after the last start')
-  await Promise.all(park.machineIds().map(id => untilOff(park, id, report)))
+  const isOff = await Promise.all(park.machineIds().map(id => park.untilOff(id, AbortSignal.timeout(minuteMs))))
   const shown = await Promise.all(nodes.map(async node => statementsOf(client, node, userIds)))
   for (const node of nodes) {
     const exit = await node.serving()?.stop()
@@ -67,6 +67,10 @@ export async function conclude(parts: ClosingParts): Promise<Figures> {
     for (const {dataFolder} of nodes) await compareRows(store, dataFolder, report)
     return readLog(store)
   })
+  for (const [index, id] of park.machineIds().entries()) {
+    const last = events.filter(({stream}) => stream === `machine-${id}`).slice(-12)
+    if (isOff[index] === false) report(`${id} is still on, for nobody, after ${JSON.stringify(last.map(lineOf))}`)
+  }
   audit({events, sent: client.sent, acknowledged: client.acknowledged, effects: park.effects, report})
   for (const statements of shown) compareStatements(events, statements, report)
   const sorted = parts.readyMs.toSorted((a, b) => a - b)
@@ -95,10 +99,8 @@ async function statementsOf(client: Client, node: CrashNode, userIds: readonly U
   return new Map(await Promise.all(userIds.map(async id => [id, await statementOf(client, node, id)] as const)))
 }
 
-async function untilOff(park: Park, machineId: string, report: ClosingParts['report']): Promise<void> {
-  const limit = AbortSignal.timeout(minuteMs)
-  if (!(await park.untilOff(machineId, limit))) report(`${machineId} is still on, for nobody`)
-}
+const lineOf = ({type, data, recordedAtMs}: RecordedEvent): string =>
+  `${new Date(recordedAtMs).toISOString()} ${type} ${JSON.stringify(data)}`
 
 /** The log of a data folder that no program works in. */
 export async function withLog<Value>(dataFolder: string, read: (store: EventStore) => Promise<Value>): Promise<Value> {

@@ -128,7 +128,7 @@ export const crashPoints: readonly CrashPoint[] = [
     passesMax: 2,
   },
   {
-    ...worker('if (!settled.ok || settled.state === null) return {state: null'),
+    ...worker('if (!settled.ok || settled.state === null)'),
     name: 'after the result of a power command',
     where: 'before',
     passesMax: 2,
