@@ -5,6 +5,7 @@ import {checkLease} from './check-lease.ts'
 import {checkMachines} from './check-machines.ts'
 import {checkPeople} from './check-people.ts'
 import {checkSessions} from './check-sessions.ts'
+import {checkStarts} from './check-starts.ts'
 import type {Known, LogRule, LogWorld, Report} from './rule-of-log.ts'
 
 /** The rules about single guards, each exact: what they ask follows from the log alone. */
@@ -15,9 +16,11 @@ export function checkLog(world: LogWorld, report: Report) {
   const isOperator = (userId: string): boolean => userId === 'owner'
   const lease = checkLease(world, report)
   const grants = checkGrants(report)
+  const starts = checkStarts(world, report)
   const machines = checkMachines(world, report)
   const rules: readonly LogRule[] = [
     grants,
+    starts,
     machines,
     checkSessions(report, isOperator),
     checkPeople(report, isOperator),
@@ -27,6 +30,7 @@ export function checkLog(world: LogWorld, report: Report) {
     /** Who holds the lease by what is written. */
     leaseHolder: lease.holder,
     account: (userId: string, nowMs: number) => grants.account(`account-${userId}`, nowMs),
+    effect: starts.effect,
     see({type, data, metadata, stream}: RecordedEvent): void {
       const {at, actor} = metadata as EventMetadata
       const userId = actor.type === 'user' ? actor.userId : null

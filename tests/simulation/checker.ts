@@ -31,7 +31,10 @@ export function createChecker(world: PowerWorld & LogWorld, report: Report): Che
   return {
     account: (userId, nowMs) => log.account(userId, nowMs),
     leaseHolder: () => log.leaseHolder(),
-    effect: (effect, byHand) => power.effect(effect, byHand),
+    effect(effect, byHand) {
+      log.effect(effect)
+      power.effect(effect, byHand)
+    },
     see(recorded, appendNumber) {
       once.see(recorded, appendNumber)
       log.see(recorded)

@@ -17,6 +17,8 @@ export interface Crew {
   anyone(): Node | null
   crash(which: number, restartMs: number, withDisk: boolean): void
   freeze(which: number, ms: number): void
+  /** In the middle of something: a crash with a start soon after, or, with a rival there, a standstill beyond the lease. */
+  befall(name: string, what: 'crash' | 'stall'): void
   cast(): Cast
   pulse(): Pulse
   /** Something keeps the engine from its work for so long. */
@@ -78,6 +80,27 @@ export function createCrew(parts: CrewParts): Crew {
   }
   const succession = (): number => (cast === 'rivals' ? 1.2 * pulse.leaseTermMs + takeOverMs : 0)
 
+  const crash = (name: Name, restartMs: number, withDisk: boolean): void => {
+    end(name)
+    if (withDisk) disks.set(name, (disks.get(name) ?? 0) + 1)
+    const sceneThen = scene
+    const again = (): void => {
+      if (scene === sceneThen && !nodes.has(name)) begin(name)
+    }
+    if (restartMs === 0) again()
+    else time.after(restartMs, again)
+    // With a rival there that does not stand still, the work goes on without it.
+    const isHelped = cast === 'rivals' && [...nodes.values()].some(other => other.life.held === null)
+    disturb(isHelped ? Math.min(succession(), restartMs + succession()) : restartMs + succession())
+  }
+  const freeze = (name: Name, ms: number): void => {
+    const node = nodes.get(name)
+    if (node === undefined) return
+    node.freeze(ms)
+    const canBeReplaced = cast === 'rivals' && [...nodes.values()].some(other => other.life.held === null)
+    disturb(canBeReplaced ? Math.min(succession(), ms) : ms + succession())
+  }
+
   return {
     alarms,
     begin: () => begin('first'),
@@ -99,25 +122,17 @@ export function createCrew(parts: CrewParts): Crew {
     },
     crash(which, restartMs, withDisk) {
       const name = [...nodes.keys()][which % Math.max(1, nodes.size)]
-      if (name === undefined) return
-      end(name)
-      if (withDisk) disks.set(name, (disks.get(name) ?? 0) + 1)
-      const sceneThen = scene
-      const again = (): void => {
-        if (scene === sceneThen && !nodes.has(name)) begin(name)
-      }
-      if (restartMs === 0) again()
-      else time.after(restartMs, again)
-      // With a rival there, the work goes on without it.
-      const isHelped = cast === 'rivals' && nodes.size > 0
-      disturb(isHelped ? Math.min(succession(), restartMs + succession()) : restartMs + succession())
+      if (name !== undefined) crash(name, restartMs, withDisk)
     },
     freeze(which, ms) {
-      const node = [...nodes.values()][which % Math.max(1, nodes.size)]
-      if (node === undefined) return
-      node.freeze(ms)
-      const canBeReplaced = cast === 'rivals' && [...nodes.values()].some(other => other.life.held === null)
-      disturb(canBeReplaced ? Math.min(succession(), ms) : ms + succession())
+      const name = [...nodes.keys()][which % Math.max(1, nodes.size)]
+      if (name !== undefined) freeze(name, ms)
+    },
+    befall(name, what) {
+      const known = names.find(candidate => candidate === name)
+      if (known === undefined || !nodes.has(known)) return
+      if (what === 'crash') crash(known, 2_000, false)
+      else if (cast === 'rivals' && nodes.size > 1) freeze(known, 3 * pulse.leaseTermMs)
     },
     disturb,
     unsettle() {

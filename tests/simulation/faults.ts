@@ -15,6 +15,9 @@ export const faultShares = {
   driverFails: 0.005,
   driverLimits: 0.003,
   driverLocksOut: 0.001,
+  crashAtAppend: 0.004,
+  stallAtAppend: 0.02,
+  stallAtSwitch: 0.02,
 } as const
 
 /** What comes over whole programs and machines; see `troubles.ts`. */

@@ -1,10 +1,14 @@
 import type {DomainEvent} from '../../projections/projection.ts'
+import type {Phase} from '../../src/drivers/simulated-machine.ts'
 import type {PowerTimings} from '../../src/fleet/power.ts'
 import type {LeaseEvent} from '../../src/processes/lease-events.ts'
 export {overdueAt, type Report} from './rule.ts'
 
 /** What is asked of the world outside the log. */
 export interface LogWorld {
+  truth(machineId: string): Phase
+  /** By the wall clock. */
+  nowMs(): number
   /** Since the beginning, whatever the wall clock says. */
   elapsedMs(): number
   /** How long a lease lasts without being renewed; 0: nobody has to wait for it. */

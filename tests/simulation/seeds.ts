@@ -60,8 +60,7 @@ function startThread(): {simulate(task: Task): Promise<History>; stop(): Promise
       const onExit = (code: number): void => reject(new Error(`seed ${task.seed}: the thread ended with ${code}`))
       const onError = (error: unknown): void => reject(new Error(`seed ${task.seed}`, {cause: error}))
       worker.once('message', resolve).once('error', onError).once('exit', onExit)
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has no origin
-      worker.postMessage(task)
+      worker.postMessage(task, [])
       return promise.finally(() => worker.off('error', onError).off('exit', onExit))
     },
     stop: () => worker.terminate(),

@@ -40,6 +40,8 @@ export interface History {
   /** Of every event and every change of power: two runs of one seed must agree on it. */
   readonly hash: string
   readonly violations: readonly string[]
+  /** When each was seen, in simulated days from the start. */
+  readonly violationDays: readonly number[]
   /** Events by type. */
   readonly types: Readonly<Record<string, number>>
   /** What happened by chance. */
@@ -76,6 +78,7 @@ export async function simulate(options: SimulationOptions): Promise<History> {
     faults: world.faults.counts(),
     hash: world.hash.digest('hex'),
     violations,
+    violationDays: world.violationDays,
     types: world.types,
     happened: world.plot.happened(),
   }
@@ -91,8 +94,10 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
   const hash = createHash('sha256')
   const types: Record<string, number> = {}
   const violations: string[] = []
+  const violationDays: number[] = []
   const report = (violation: string): void => {
     violations.push(`${time.clock.now()} ${violation}`)
+    violationDays.push(time.elapsedMs() / dayMs)
   }
   let isByHand = false
   const luck = diceOf(seedOf(2))
@@ -111,6 +116,7 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
       noticeMs: () => crew.pulse().onMs,
       isUnsettled: () => crew.isUnsettled(),
       elapsedMs: () => time.elapsedMs(),
+      nowMs: () => time.nowMs(),
       leaseTermMs: () => (crew.cast() === 'rivals' ? crew.pulse().leaseTermMs : 0),
       timings,
     },
@@ -144,9 +150,11 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
     begin(name, {disk, ...mode}) {
       const readModelsFile = `file:simulated-${threadId}-${run}-${disk}?mode=memory&cache=shared`
       if (!disks.has(disk)) disks.set(disk, new DatabaseSync(readModelsFile))
-      const connect: Parameters<typeof startNode>[0]['connect'] = life => plant(store.connect(life, faults))
+      const connect: Parameters<typeof startNode>[0]['connect'] = life =>
+        plant(store.connect(life, faults, what => crew.befall(name, what)))
       const onSwitch = (): void => {
         if (checker.leaseHolder() !== name) report(`${name} switches a machine without the lease`)
+        if (faults.strikes('stallAtSwitch')) crew.befall(name, 'stall')
       }
       const common = {time, dice: nodeDice, faults, kind, registry}
       return startNode({name, connect, readModelsFile, onSwitch, ...common, ...mode})
@@ -169,7 +177,7 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
     crew.end()
     for (const disk of disks.values()) disk.close()
   }
-  return {time, store, crew, violations, report, faults, hash, types, plot, memory: people.memory, close}
+  return {time, store, crew, violations, violationDays, report, faults, hash, types, plot, memory: people.memory, close}
 }
 
 /** Looks for what is overdue when something may be, and not in between. */

@@ -23,9 +23,15 @@ export interface SimulatedStore {
   isDown(): boolean
   /** While true, its disk is full: it answers, and takes nothing. */
   setFull(isFull: boolean): void
-  /** A connection of one program; after its life no answer arrives on it. Without faults: an honest observer's. */
-  connect(life: Life, faults: Faults | null): EventStore
+  /**
+   * A connection of one program; after its life no answer arrives on it. Without faults: an honest observer's. With
+   * `befall`, something comes over the program between what it asks for and the answer.
+   */
+  connect(life: Life, faults: Faults | null, befall?: Befall): EventStore
 }
+
+/** A crash or a standstill of one program, at once. */
+export type Befall = (what: 'crash' | 'stall') => void
 
 export interface StoreParts {
   readonly time: VirtualTime
@@ -90,7 +96,7 @@ export function simulatedStore(parts: StoreParts): SimulatedStore {
     setFull(full) {
       isFull = full
     },
-    connect: (life, faults) => connection({...parts, server, life, faults}),
+    connect: (life, faults, befall = () => undefined) => connection({...parts, server, life, faults, befall}),
   }
 }
 
@@ -106,6 +112,7 @@ interface Connection extends StoreParts {
   readonly server: Server
   readonly life: Life
   readonly faults: Faults | null
+  readonly befall: Befall
 }
 
 function connection(to: Connection): EventStore {
@@ -149,16 +156,19 @@ async function appendOver(
     throw new StoreUnavailable('the append was refused')
   }
   if (faults?.strikes('requestLost') === true) {
+    comeOver(to, stream)
     await hop(to)
     throw new OutcomeUnknown('the request was lost')
   }
   if (faults?.strikes('requestLate') === true) {
     appendLater(to, stream, expected, events)
+    comeOver(to, stream)
     await hop(to)
     throw new OutcomeUnknown('the request is late')
   }
   try {
     const appended = server.append(stream, expected, events)
+    comeOver(to, stream)
     if (faults?.strikes('requestTwice') === true) appendLater(to, stream, expected, events)
     await hop(to)
     if (faults?.strikes('replyLost') === true) throw new OutcomeUnknown('the reply was lost')
@@ -173,6 +183,13 @@ async function appendOver(
     }
     throw error
   }
+}
+
+/** A program dies, or stands still, between two steps: the moments that a guard is for. */
+function comeOver({faults, befall, life}: Connection, stream: string): void {
+  if (life.isOver) return
+  if (faults?.strikes('crashAtAppend') === true) befall('crash')
+  else if (stream.startsWith('machine-') && faults?.strikes('stallAtAppend') === true) befall('stall')
 }
 
 /** The network holds a request, or a copy of one, back for a while. Nobody hears what came of it. */

@@ -7,7 +7,7 @@ if (parentPort === null) throw new Error('this is a thread of seeds.ts')
 const port = parentPort
 port.on('message', ({seed, days}: Task) => {
   simulate({seed, days}).then(
-    history => port.postMessage(history),
+    history => port.postMessage(history, []),
     (error: unknown) => {
       // Ends the thread, with the reason.
       setImmediate(() => {
