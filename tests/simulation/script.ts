@@ -28,8 +28,8 @@ const livelyPulses: readonly Pulse[] = [
 const actGapMs = 60_000
 const troubleGapMs = 8 * minuteMs
 const aftermathMs = hourMs
-const quietMs = 180 * dayMs
-const quietActGapMs = 8 * dayMs
+const quietMs = 140 * dayMs
+const quietActGapMs = 6 * dayMs
 const quietTroubleGapMs = 40 * dayMs
 
 /**

@@ -25,7 +25,7 @@ test('the same seed makes the same history, another one another', async () => {
 })
 
 test('keeps every promise through days of faults', async () => {
-  const {violations, events, acknowledged, faults} = await simulate({seed: 1, days: 100})
+  const {violations, events, acknowledged, faults} = await simulate({seed: 1, days: 400})
   expect(violations).toEqual([])
   expect(events).toBeGreaterThan(400)
   expect(acknowledged).toBeGreaterThan(20)
