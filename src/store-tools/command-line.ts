@@ -3,6 +3,7 @@ import {existsSync, readFileSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import {parseEnv} from 'node:util'
 
+import {DataFolderInUse, type FolderLock, lockFolder} from '../embedded-node/folder-lock.ts'
 import {LogDamaged} from '../embedded-node/log-file.ts'
 
 /** It cannot be done; the message says why and what to do. */
@@ -33,3 +34,13 @@ export function dataFolderOf(given: string | undefined): string {
 
 /** Where the log of a data folder is, of Hourhand's and of `npm run store` alike. */
 export const eventsFolderOf = (dataFolder: string): string => join(dataFolder, 'events')
+
+/** Keeps nodes out of a folder of events while a tool works in it. @throws CannotDo when one is there */
+export function lockIdle(events: string): FolderLock {
+  try {
+    return lockFolder(events)
+  } catch (error) {
+    if (error instanceof DataFolderInUse) throw new CannotDo(`A node works in ${events}. Stop it first.`)
+    throw error
+  }
+}

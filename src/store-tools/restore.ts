@@ -6,10 +6,9 @@ import {join, resolve} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {parseArgs} from 'node:util'
 
-import {DataFolderInUse, type FolderLock, lockFolder} from '../embedded-node/folder-lock.ts'
 import {LOG_FILE, type LogSummary, moveIntoPlace, verifyLogFile} from '../embedded-node/log-file.ts'
 import {summaryText} from './backup.ts'
-import {CannotDo, dataFolderOf, eventsFolderOf, runTool, say} from './command-line.ts'
+import {CannotDo, dataFolderOf, eventsFolderOf, lockIdle, runTool, say} from './command-line.ts'
 
 const usage = `npm run restore -- FILE [--data DIR]
   FILE        a backup made by npm run backup
@@ -25,7 +24,7 @@ export async function restore(file: string, dataFolder: string): Promise<LogSumm
   if (!existsSync(source)) throw new CannotDo(`${source} does not exist.`)
   const events = eventsFolderOf(dataFolder)
   mkdirSync(events, {recursive: true})
-  const lock = take(events)
+  const lock = lockIdle(events)
   const target = join(events, LOG_FILE)
   const partial = `${target}.partial`
   try {
@@ -43,15 +42,6 @@ export async function restore(file: string, dataFolder: string): Promise<LogSumm
   } finally {
     for (const suffix of ['', '-journal', '-wal', '-shm']) rmSync(partial + suffix, {force: true})
     lock.close()
-  }
-}
-
-function take(events: string): FolderLock {
-  try {
-    return lockFolder(events)
-  } catch (error) {
-    if (error instanceof DataFolderInUse) throw new CannotDo(`A node works in ${events}. Stop it first.`)
-    throw error
   }
 }
 

@@ -3,7 +3,12 @@ import {once} from 'node:events'
 import {fileURLToPath} from 'node:url'
 
 const path = (name: string): string => fileURLToPath(new URL(`../../src/store-tools/${name}.ts`, import.meta.url))
-export const toolPaths = {backup: path('backup'), restore: path('restore'), copy: path('copy')} as const
+export const toolPaths = {
+  backup: path('backup'),
+  restore: path('restore'),
+  copy: path('copy'),
+  compact: path('compact'),
+} as const
 
 export interface Ran {
   readonly status: number | null
