@@ -61,7 +61,7 @@ async function callOnce(crowd: Crowd, memory: Memory, client: number, position: 
     const door = dice.pick(crowd.doors().filter(each => each.isOpen()))
     const answered = await door?.ask(call, key, position)
     if (door !== undefined && answered !== undefined && answered !== null) {
-      answer(door.node, answered.answer)
+      answer(door.node, answered.answer, answered.position !== null)
       remember(memory, call, answered.answer)
       return answered.position
     }

@@ -79,9 +79,11 @@ export async function genuineStage(): Promise<GenuineStage> {
       for (const {engine} of nodes) await engine.projections.waitFor(last?.position.commit ?? 0n, waitMsMax)
       const recorder = createRecorder()
       const observer = observe(recorder)
-      const doors = nodes.map(({name: node, engine}) =>
+      const all = nodes.map(({name: node, engine}) =>
         engineDoor({node, engine, clock: systemClock, isForeseen, isOpen: () => true}),
       )
+      // Two nodes stand in each other's way on every stream, which most installations never do.
+      const doors = seed % 3 === 0 ? all : all.slice(0, 1)
       await runCrowd({
         scene: {
           accounts: ['ann', 'bob', 'cy', 'dee'].map(name => `${name}-${number}`),

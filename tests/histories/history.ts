@@ -51,6 +51,8 @@ export interface Entry {
   /** Infinity: never. */
   readonly answeredAt: number
   readonly answer: Answer | null
+  /** The answer told its position in the log, which the client sends along from then on, to whatever node. */
+  readonly toldPosition: boolean
 }
 
 export interface History {
@@ -79,7 +81,7 @@ export interface Observed {
 /** Collects entries while the clients run. Everything happens in one process, so counting is a clock without doubt. */
 export interface Recorder {
   /** Notes a call; the answer is noted with what this returns, once, or never. */
-  call(client: number, call: Call): (node: string, answer: Answer) => void
+  call(client: number, call: Call): (node: string, answer: Answer, toldPosition: boolean) => void
   /** Notes what an observer of the log sees for the first time. */
   see(what: string): void
   entries(): readonly Entry[]
@@ -93,10 +95,10 @@ export function createRecorder(): Recorder {
   let time = 0
   return {
     call(client, call) {
-      const open: Entry = {client, node: '', call, calledAt: time++, answeredAt: Infinity, answer: null}
+      const open: Entry = {client, node: '', call, calledAt: time++, answeredAt: Infinity, ...unanswered}
       const index = entries.push(open) - 1
-      return (node, answer) => {
-        entries[index] = {...open, node, answer, answeredAt: time++}
+      return (node, answer, toldPosition) => {
+        entries[index] = {...open, node, answer, toldPosition, answeredAt: time++}
       }
     },
     see(what) {
@@ -107,13 +109,26 @@ export function createRecorder(): Recorder {
   }
 }
 
+const unanswered = {answer: null, toldPosition: false} as const
+
 /** Whether everything has come that follows from what was cancelled, as far as an observer can tell. */
-export function isFollowedUp({entries, times}: Recorder): boolean {
-  return cancelledIn(entries()).every(id => times.has(`settled ${id}`) && times.has(`freed ${id}`))
+export function isFollowedUp(recorder: Recorder): boolean {
+  const {times} = recorder
+  return cancelledIn(recorder.entries()).every(id => times.has(`settled ${id}`) && times.has(`freed ${id}`))
 }
 
 export function cancelledIn(entries: readonly Entry[]): readonly string[] {
   return entries.flatMap(({call, answer}) =>
     call.type === 'cancel' && answer?.type === 'cancelled' ? [call.booking.bookingId] : [],
   )
+}
+
+/** For people who want to look into one: a call a line, in the order of the calls. */
+export function asText({entries, seen, ...rest}: History): string {
+  const times = seen === null ? null : [...seen.times]
+  return [
+    `{"history": ${JSON.stringify(rest)},`,
+    `"seen": ${JSON.stringify(times)},`,
+    `"entries": [\n${entries.map(entry => JSON.stringify(entry)).join(',\n')}\n]}\n`,
+  ].join('\n')
 }

@@ -10,8 +10,10 @@
  *   a declined one holds the hours and gives them back, both between call and answer, and others may see it in between.
  * - What follows a cancellation (hours settled, machine given back) is done by the processes, some time after the call.
  * - Queries read one node's read model: a state that was there at some time before the answer, never older than what
- *   the caller has written itself and been answered (its position goes with the query), and never older than what the
- *   same node has shown anybody before. It may be older than what others have written: so `after`, and no earliest time.
+ *   the caller has written itself and been told the position of (it goes with the query) or has written through this
+ *   node, and never older than what this node has shown anybody before. It may be older than what others have written:
+ *   so `after`, and no earliest time. GraphQL's refusals tell no position: what a declined booking gave back is there
+ *   at once through the same node only.
  * - A call without an answer happened at some time, or never; where an observer of the log tells which, and by when, that
  *   counts. An unanswered read says nothing.
  */
@@ -56,7 +58,8 @@ export function objectsOf(history: History): readonly AnyObject[] {
 /** Collects one object's operations and knows what comes before what. */
 function createList<State>() {
   const operations: Operation<State>[] = []
-  const lastOwn = new Map<number, number>()
+  /** By client, and by client and node. */
+  const lastOwn = new Map<string, number>()
   /** Of each node, the reads that no later read of that node has followed yet. */
   const shown = new Map<string, readonly number[]>()
   const label = ({client, node, call}: Entry, what: string): string =>
@@ -78,17 +81,18 @@ function createList<State>() {
     /** What its caller was told of, and so reads from then on. */
     addOwn(entry: Entry, what: string, made: Made<State>, after: readonly number[] = []): number {
       const index = add(entry, what, made, {after})
-      if (entry.answer !== null) lastOwn.set(entry.client, index)
+      if (entry.answer !== null) lastOwn.set(`${entry.client} ${entry.node}`, index)
+      if (entry.toldPosition) lastOwn.set(String(entry.client), index)
       return index
     },
     /** From a read model. To be added in the order of the answers. */
     addRead(entry: Entry, what: string, made: Made<State>): void {
       const {client, node, calledAt, answeredAt} = entry
-      const own = lastOwn.get(client)
+      const own = [lastOwn.get(String(client)), lastOwn.get(`${client} ${node}`)].filter(index => index !== undefined)
       const before = shown.get(node) ?? []
       const earlier = before.filter(index => (operations[index]?.answeredAt ?? 0) < calledAt)
-      const after = own === undefined ? earlier : [own, ...earlier]
-      const earliest = own === undefined ? -1 : (operations[own]?.calledAt ?? -1)
+      const after = [...own, ...earlier]
+      const earliest = own.reduce((latest, index) => Math.max(latest, operations[index]?.calledAt ?? -1), -1)
       const index = operations.push({label: label(entry, what), calledAt: earliest, answeredAt, after, ...made}) - 1
       shown.set(node, [...before.filter(other => !earlier.includes(other)), index])
     },
@@ -136,7 +140,8 @@ function accountHistory(history: History, name: string): ObjectHistory<AccountSt
     const {answer} = entry
     const {bookingId, minutes} = call
     if (answer?.type === 'insufficient') {
-      to.addOwn(entry, `refused, ${answer.available} left`, account.refused(minutes, answer.available))
+      // Nothing was written: a query may still show what was there before the state this was decided on.
+      to.add(entry, `refused, ${answer.available} left`, account.refused(minutes, answer.available))
       return
     }
     if (answer === null) {
@@ -195,8 +200,8 @@ function bookingHistory(history: History, bookingId: string): ObjectHistory<Book
     if (call.type === 'book' && call.bookingId === bookingId) {
       list.addOwn(entry, 'confirm', booking.confirm())
     } else if (call.type === 'cancel' && call.booking.bookingId === bookingId) {
-      const made = answer?.type === 'alreadyCancelled' ? booking.tooLate(call.key) : booking.cancel(call.key)
-      list.addOwn(entry, answer?.type ?? 'cancel', made)
+      if (answer?.type === 'alreadyCancelled') list.add(entry, 'cancelled before', booking.tooLate(call.key))
+      else list.addOwn(entry, 'cancel', booking.cancel(call.key))
     } else if (call.type === 'booking' && call.booking.bookingId === bookingId && answer?.type === 'booking') {
       list.addRead(entry, `read ${answer.status}`, booking.read(answer.status))
     }

@@ -2,6 +2,7 @@
  * Histories under simulated time: two nodes on one store in memory. Every other history is one of faults: the store is
  * slow, loses requests and replies and drops subscriptions, and nodes die with calls under way. All follows from the seed.
  */
+import type {EventStore} from '../../src/event-store/port.ts'
 import {parseInstant} from '../../src/kernel/time.ts'
 import {diceOf, type Dice} from '../simulation/dice.ts'
 import type {Faults, FaultKind} from '../simulation/faults.ts'
@@ -23,8 +24,14 @@ const hourMs = 3_600_000
 const restMsMax = 5 * 60_000
 const meanLifeMs = 8_000
 
+/** Stands between the engine and its store, or clients and the engine, to plant a bug on purpose. */
+export interface Plant {
+  readonly store?: (store: EventStore) => EventStore
+  readonly door?: (door: Door) => Door
+}
+
 /** @throws on what no client should meet, and on a node that alerts somebody */
-export async function simulatedHistory(seed: number, {clients, callsEach}: Size): Promise<History> {
+export async function simulatedHistory(seed: number, {clients, callsEach}: Size, plant: Plant = {}): Promise<History> {
   const start = parseInstant('2026-11-21T08:00:00.000Z')
   if (start === null) throw new Error('no such time')
   const time = virtualTime(start)
@@ -43,6 +50,7 @@ export async function simulatedHistory(seed: number, {clients, callsEach}: Size)
     dice: diceOf(seed ^ 0x2222),
     faults: calmAtFirst(diceOf(seed ^ 0x3333)),
     alarms: [],
+    plant,
   }
   const nodes = [begin(stage, 'first'), begin(stage, 'second')]
   const pools = poolsNamed('')
@@ -81,6 +89,7 @@ interface Stage {
   readonly dice: Dice
   readonly faults: Faults & {arm(): void}
   readonly alarms: string[]
+  readonly plant: Plant
 }
 
 interface SimulatedNode {
@@ -92,11 +101,12 @@ interface SimulatedNode {
 }
 
 /** A node that serves and, when the lease is free, acts. */
-function begin({time, store, dice, faults, alarms}: Stage, name: string): SimulatedNode {
+function begin({time, store, dice, faults, alarms, plant}: Stage, name: string): SimulatedNode {
   const life = newLife()
+  const connected = store.connect(life, faults)
   const engine = startNode({
     name,
-    store: store.connect(life, faults),
+    store: plant.store?.(connected) ?? connected,
     clock: time.clock,
     timers: timersOf(time, life),
     random: () => dice.next(),
@@ -109,7 +119,8 @@ function begin({time, store, dice, faults, alarms}: Stage, name: string): Simula
   const {promise: dead, resolve: die} = Promise.withResolvers<null>()
   const door = engineDoor({node: name, engine, clock: time.clock, isForeseen, isOpen: () => !life.isOver})
   const ask: Door['ask'] = (...call) => Promise.race([door.ask(...call), dead])
-  return {life, engine, door: {...door, ask}, die: () => die(null)}
+  const mortal = {...door, ask}
+  return {life, engine, door: plant.door?.(mortal) ?? mortal, die: () => die(null)}
 }
 
 /** From one moment to the next it is gone; calls under way are never answered. */
@@ -171,11 +182,12 @@ function pauseIn(time: VirtualTime, ms: number): Promise<void> {
 
 /** Lets time pass until the work is done. */
 async function livesThrough<Value>(time: VirtualTime, work: Promise<Value>): Promise<Value> {
-  let isDone = false
-  const done = (): void => {
-    isDone = true
-  }
-  work.then(done, done)
-  while (!isDone) if (!(await time.step(Infinity))) break
+  const state = {isSettled: false}
+  void work
+    .catch(() => undefined)
+    .then(() => {
+      state.isSettled = true
+    })
+  while (!state.isSettled && (await time.step(Infinity)));
   return work
 }
