@@ -69,12 +69,17 @@ function lastCandidate(log: Log, stream: string, state: StreamState): number | n
   return end === 0 ? null : (firstRow<[number]>(log.sql.lastRevisionBefore, state.id, end)?.[0] ?? null)
 }
 
-/** What was removed before is the beginning of the stream, so that halving finds its end. */
-function firstKept(log: Log, id: number, last: number): number {
-  let [low, high] = [0, last + 1]
+/**
+ * The first revision up to `last`, which may be behind the end, that was not removed. Removed is always the beginning of
+ * a stream, so that halving finds its end, however long it is.
+ */
+export function firstKept(log: Log, id: number, last: number): number {
+  const isRemoved = (revision: number): boolean => firstRow<[number]>(log.sql.isRemovedAt, id, revision)?.[0] === 1
+  if (!isRemoved(0)) return 0
+  let [low, high] = [1, last + 1]
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
-    if (firstRow<[number]>(log.sql.isRemovedAt, id, middle)?.[0] === 1) low = middle + 1
+    if (isRemoved(middle)) low = middle + 1
     else high = middle
   }
   return low

@@ -80,8 +80,9 @@ export function prepareStatements(db: DatabaseSync): Statements {
       FROM events e JOIN streams s ON s.id = e.stream WHERE ${isThere} ORDER BY e.position DESC LIMIT ?`),
     allForwards: prepare(`${allOf} WHERE ${isThere} AND e.position > ? ORDER BY e.position LIMIT ?`),
     allBackwards: prepare(`${allOf} WHERE ${isThere} AND e.position < ? ORDER BY e.position DESC LIMIT ?`),
-    streamForwards: prepare(`${streamOf} AND ${isThere} AND e.revision >= ? ORDER BY e.revision LIMIT ?`),
-    streamBackwards: prepare(`${streamOf} AND ${isThere} AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
+    // The first parameter of both is where the stream begins: there may be any number of removed events before it.
+    streamForwards: prepare(`${streamOf} AND e.revision >= max(?, ?) ORDER BY e.revision LIMIT ?`),
+    streamBackwards: prepare(`${streamOf} AND e.revision >= ? AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
     lastRevisionBefore: prepare(
       'SELECT revision FROM events WHERE stream = ? AND revision < ? ORDER BY revision DESC LIMIT 1',
     ),

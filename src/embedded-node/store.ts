@@ -11,7 +11,7 @@ import {type FolderLock, lockFolder} from './folder-lock.ts'
 import {loadLog, type Log, stateOf, type StreamState} from './log.ts'
 import {copyLog, LOG_FILE, openLogFile, type Storage, syncPath} from './log-file.ts'
 import type {StoredEvent, Write} from './records.ts'
-import {limitedStreams, type RemovedBatch, removeHidden, type StreamsPage} from './scavenge.ts'
+import {firstKept, limitedStreams, type RemovedBatch, removeHidden, type StreamsPage} from './scavenge.ts'
 import {type EventRow, eventOfRow, SCHEMA_VERSION} from './schema.ts'
 import {commit, type Committed} from './write-transaction.ts'
 
@@ -101,10 +101,10 @@ function storeOver(log: Log, lock: FolderLock, path: string, checkpointEveryByte
       return takeEvents(statement.iterate(position, limit))
     },
     readStream(stream, direction, revision, limit) {
-      const {id} = stateOf(log, stream)
+      const {id, lastRevision} = stateOf(log, stream)
       if (id === null) return []
       const statement = direction === 'forwards' ? sql.streamForwards : sql.streamBackwards
-      return takeEvents(statement.iterate(stream, id, revision, limit))
+      return takeEvents(statement.iterate(stream, id, firstKept(log, id, lastRevision), revision, limit))
     },
     lastPosition: () => log.lastPosition,
     checkpointIfDue() {
