@@ -20,6 +20,7 @@ interface Outcome {
   lost: number
   /** Since when the slot should be given back; null when it is, or was used up. */
   slotOwedMs: number | null
+  readonly endMs: number
 }
 
 type Over = Extract<Known, {type: 'BookingEnded' | 'BookingCancelled' | 'BookingFailed'}>
@@ -64,7 +65,12 @@ export function checkSessions(report: Report, isOperator: (userId: string) => bo
       report(`${bookingId} was charged ${usedMinutes} used, ${lostMinutes} lost ${wrongly}`)
     }
     const left = atMs < session.endMs
-    outcomes.set(bookingId, {used: usedMinutes, lost: lostMinutes, slotOwedMs: left ? atMs : null})
+    outcomes.set(bookingId, {
+      used: usedMinutes,
+      lost: lostMinutes,
+      slotOwedMs: left ? atMs : null,
+      endMs: session.endMs,
+    })
     forget(bookingId)
   }
 
@@ -149,8 +155,9 @@ export function checkSessions(report: Report, isOperator: (userId: string) => bo
         report(`${bookingId} did not follow its allocation`)
         session.movedMs = null
       }
-      for (const [bookingId, {slotOwedMs}] of outcomes) {
-        if (slotOwedMs === null || !isLate(slotOwedMs)) continue
+      for (const [bookingId, {slotOwedMs, endMs}] of outcomes) {
+        // A slot that is over is of no use to anybody, and the calendar may have forgotten it.
+        if (slotOwedMs === null || nowMs >= endMs || !isLate(slotOwedMs)) continue
         report(`${bookingId} keeps the slot it does not need`)
         outcomes.delete(bookingId)
       }
