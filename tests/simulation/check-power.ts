@@ -9,8 +9,10 @@ export interface PowerWorld {
   truth(machineId: string): Phase
   /** How late the engine may notice that a running machine is gone. */
   noticeMs(): number
-  /** The wall clock was set, or the engine was kept from its work, a moment ago or is so now: it may be late. */
+  /** The engine was kept from its work a moment ago, or is so now: it may be late. */
   isUnsettled(): boolean
+  /** The wall clock was set a moment ago: what was to be is not what is to be. */
+  hasClockJumped(): boolean
 }
 
 export interface PowerRule extends Rule {
@@ -39,6 +41,8 @@ interface Machine {
 const minuteMs = 60_000
 /** Who acts on a slot that was just given back, or just given, could not know it yet. */
 const latelyMs = minuteMs
+/** A program that stood still for so long may yet do what it had begun. */
+const standstillMsMax = 30 * minuteMs
 /** A stop that is refused, ignored and followed by a kill takes so long. */
 const stopMsMax = 6 * minuteMs
 /** All attempts at a start, with the waits between them. */
@@ -58,10 +62,9 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     const slot = covers.at(machineId, atMs)
     Object.assign(machine, {startedMs: atMs, startedFor: slot?.bookingId ?? null, leavingMs: null, isKnownReady: false})
     if (slot === null) {
-      const isLate = covers.endedMs(machineId, atMs) + latelyMs >= atMs
-      if (!isLate && !(world.isUnsettled() && covers.endedMs(machineId, atMs) > -Infinity)) {
-        report(`${machineId} was started for nobody`)
-      }
+      const lateMsMax = world.isUnsettled() ? standstillMsMax : latelyMs
+      const isLate = covers.endedMs(machineId, atMs) + lateMsMax >= atMs
+      if (!isLate) report(`${machineId} was started for nobody`)
       return
     }
     const starts = machine.starts.get(slot.bookingId) ?? 0
@@ -77,11 +80,11 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     // A run that never became ready is ended to be tried again.
     machine.wasLost = isLoss || !machine.isKnownReady
     const wasLeaving = machine.leavingMs !== null && (slot === null || machine.leavingMs < slot.fromMs + latelyMs)
-    if (!machine.wasLost && slot !== null && !wasLeaving && !world.isUnsettled()) {
+    if (!machine.wasLost && slot !== null && !wasLeaving && !world.hasClockJumped()) {
       const isNews = slot.sinceMs + stopMsMax > atMs || slot.fromMs + latelyMs > atMs
       if (isNews) machine.wasLost = true
       else report(`${machineId} was ${how} in the middle of ${slot.bookingId}`)
-    } else if (world.isUnsettled() || wasLeaving) machine.wasLost = true
+    } else if (world.hasClockJumped() || wasLeaving) machine.wasLost = true
     machine.isKnownReady = false
     machine.leavingMs = null
   }

@@ -28,6 +28,8 @@ export interface Crew {
   /** By the wall clock; Infinity: something is in the way. */
   calmSinceMs(): number
   isUnsettled(): boolean
+  /** Whether the wall clock was set a moment ago. */
+  hasClockJumped(): boolean
   readonly alarms: readonly string[]
 }
 
@@ -55,6 +57,7 @@ export function createCrew(parts: CrewParts): Crew {
   let calmMs = 0
   let calmFromElapsedMs = 0
   let lastUnsettledMs = -Infinity
+  let lastJumpMs = -Infinity
 
   const begin = (name: Name): void => {
     const exclusive = cast !== 'rivals'
@@ -136,10 +139,12 @@ export function createCrew(parts: CrewParts): Crew {
     },
     disturb,
     unsettle() {
-      lastUnsettledMs = Math.max(lastUnsettledMs, time.elapsedMs())
+      lastJumpMs = time.elapsedMs()
+      lastUnsettledMs = Math.max(lastUnsettledMs, lastJumpMs)
       if (calmFromElapsedMs <= time.elapsedMs()) disturb(2_000)
     },
     calmSinceMs: () => (time.elapsedMs() < calmFromElapsedMs ? Infinity : calmMs),
     isUnsettled: () => time.elapsedMs() < lastUnsettledMs + unsettledMs,
+    hasClockJumped: () => time.elapsedMs() < lastJumpMs + unsettledMs,
   }
 }

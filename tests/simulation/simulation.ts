@@ -115,6 +115,7 @@ function createWorld(seed: number, only: Happenings | null, plant: (store: Event
       truth: machineId => kind.truth(machineId)?.phase ?? 'off',
       noticeMs: () => crew.pulse().onMs,
       isUnsettled: () => crew.isUnsettled(),
+      hasClockJumped: () => crew.hasClockJumped(),
       elapsedMs: () => time.elapsedMs(),
       nowMs: () => time.nowMs(),
       leaseTermMs: () => (crew.cast() === 'rivals' ? crew.pulse().leaseTermMs : 0),
