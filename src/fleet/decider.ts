@@ -2,7 +2,7 @@ import {accept, assertNever, fold, refuse, type Decider, type Decision} from '..
 import type {MachineId, PoolId, ServiceId} from '../kernel/ids.ts'
 import {msBetween, type Instant} from '../kernel/time.ts'
 import {machineCategory, type MachineEvent} from './events.ts'
-import {planPower, type DesiredPower, type PowerOp, type PowerState, type PowerTimings} from './power.ts'
+import {planPower, type DesiredPower, type PowerState, type PowerTimings} from './power.ts'
 
 /** What a look at the machine showed. */
 export type Sighting =
@@ -49,7 +49,6 @@ export type MachineRefusal =
 
 export interface Machine extends PowerState {
   readonly registration: Registration
-  readonly inFlight: {readonly powerCommandId: string; readonly op: PowerOp} | null
   readonly epoch: number
 }
 
@@ -157,7 +156,8 @@ function evolvePower(state: Machine, event: Exclude<MachineEvent, {type: 'Machin
     case 'PowerCommandIntended': {
       const {powerCommandId, op, wish, attempt, epoch, at} = event.data
       const phase = op === 'start' ? 'starting' : op === 'stop' ? 'stopping' : 'killing'
-      const phaseSince = phase === state.phase && op !== 'start' ? state.phaseSince : at
+      const isRepeat = phase === state.phase && op !== 'start' && state.inFlight === null
+      const phaseSince = isRepeat ? state.phaseSince : at
       const sameWish = wish === state.wish
       // Only starts are counted: a stop or a kill in between must not use up the budget of the next start.
       const attempts = op === 'start' ? attempt : sameWish ? state.attempts : 0

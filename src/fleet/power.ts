@@ -24,6 +24,8 @@ export interface PowerState {
   /** When the phase began; null before the first look. */
   readonly phaseSince: Instant | null
   readonly lastCommandAt: Instant | null
+  /** The last command while nothing is known of what came of it; its author may have died before he sent it. */
+  readonly inFlight: {readonly powerCommandId: string; readonly op: PowerOp} | null
   /** What the last command served: a booking, or null for off. */
   readonly wish: string | null
   /** Starts tried for that wish since the machine last proved itself by staying ready. */
@@ -95,9 +97,12 @@ function planBoot(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): P
   return {do: 'command', op: 'kill', attempt: 1}
 }
 
-/** Seen on, must go off: ask, ask again, then take the power away. */
+/**
+ * Seen on, must go off: ask, ask again, then take the power away. The time for each begins with a command that was
+ * surely tried: one without an outcome is sent again first, however long ago it was intended.
+ */
 function planOff(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
-  const inPhase = secondsIn(state, sinceMs)
+  const inPhase = state.inFlight === null ? secondsIn(state, sinceMs) : 0
   if (state.phase === 'killing' && inPhase >= timings.killSeconds) {
     return {do: 'quarantine', reason: 'it cannot be switched off'}
   }
