@@ -11,7 +11,7 @@ import {
 } from '../../src/event-store/port.ts'
 import {freshStream, newEvent} from '../support/store-events.ts'
 import {temporaryFolder} from '../support/store.ts'
-import {type NodeProcess, spawnNode} from './child-process.ts'
+import {spawnNode} from './child-process.ts'
 
 interface Acknowledged {
   readonly stream: string
@@ -20,12 +20,15 @@ interface Acknowledged {
 }
 
 /** Appends to one stream until the node is gone; answers what it could not learn the outcome of. */
-async function appendUntilGone(store: EventStore, acknowledged: Acknowledged[]): Promise<Omit<Acknowledged, 'answer'>> {
+async function appendUntilGone(
+  store: EventStore,
+  acknowledge: (one: Acknowledged) => void,
+): Promise<Omit<Acknowledged, 'answer'>> {
   const stream = freshStream()
   for (let number = 0; ; number++) {
     const events = number % 3 === 0 ? [newEvent(number), newEvent(number)] : [newEvent(number)]
     try {
-      acknowledged.push({stream, events, answer: await store.append(stream, 'any', events)})
+      acknowledge({stream, events, answer: await store.append(stream, 'any', events)})
     } catch (error) {
       if (!(error instanceof OutcomeUnknown) && !(error instanceof StoreUnavailable)) throw error
       return {stream, events}
@@ -44,9 +47,12 @@ test('SIGKILL under load loses no acknowledged append, tears none apart, and a r
     // Early, when the log is just open, and later, at another moment of the group commit each time.
     const enough = 10 + ((kill * 97) % 400)
     const before = acknowledged.length
-    const writers = Array.from({length: 32}, () => appendUntilGone(store, acknowledged))
-    await Promise.all([killWhen(node, () => acknowledged.length - before >= enough), ...writers])
-    const unknown = await Promise.all(writers)
+    const acknowledge = (one: Acknowledged): void => {
+      acknowledged.push(one)
+      if (acknowledged.length - before === enough) void node.kill()
+    }
+    const unknown = await Promise.all(Array.from({length: 32}, () => appendUntilGone(store, acknowledge)))
+    await node.kill()
     node = await spawnNode(dataDir, node.port)
     for (const {stream, events} of unknown) {
       acknowledged.push({stream, events, answer: await untilAnswered(() => store.append(stream, 'any', events))})
@@ -57,11 +63,6 @@ test('SIGKILL under load loses no acknowledged append, tears none apart, and a r
   await node.kill()
   await rm(dataDir, {recursive: true})
 })
-
-async function killWhen(node: NodeProcess, isTime: () => boolean): Promise<void> {
-  while (!isTime()) await new Promise(resolve => setImmediate(resolve))
-  await node.kill()
-}
 
 async function untilAnswered<Answer>(attempt: () => Promise<Answer>): Promise<Answer> {
   for (let attempts = 0; attempts < 50; attempts++) {
