@@ -1,5 +1,7 @@
 import {readFile} from 'node:fs/promises'
 import {setTimeout as after} from 'node:timers/promises'
+import type {TcpProxy} from '../support/tcp-proxy.ts'
+import type {Dice} from '../simulation/dice.ts'
 import type {CrashNode} from './nodes.ts'
 import {untilHeld, type Scene} from './several.ts'
 
@@ -61,6 +63,79 @@ export async function endHolder(scene: Scene, signal: 'SIGKILL' | 'SIGTERM'): Pr
   await ended
   await after(500)
   await scene.start(holder)
+}
+
+/** What can befall a connection between a node and the store, each for some seconds at most. */
+const wireFaults = {
+  async 'requests are lost'(proxy: TcpProxy): Promise<void> {
+    proxy.hold('requests')
+    await after(300)
+    proxy.cut()
+    proxy.release()
+  },
+  async 'replies are lost'(proxy: TcpProxy): Promise<void> {
+    proxy.hold('replies')
+    await after(300)
+    proxy.cut()
+    proxy.release()
+  },
+  async 'a reply is cut in the middle'(proxy: TcpProxy, dice: Dice): Promise<void> {
+    proxy.cutAfterReplyBytes(1 + dice.below(20_000))
+    await after(300)
+  },
+  /** The client believes in a connection that nobody serves: it has to find out by itself. */
+  async 'half-open'(proxy: TcpProxy): Promise<void> {
+    proxy.hold('replies')
+    await after(12_000)
+    proxy.cut()
+    proxy.release()
+  },
+  async slow(proxy: TcpProxy): Promise<void> {
+    for (let stutter = 0; stutter < 8; stutter++) {
+      proxy.hold('replies')
+      await after(150)
+      proxy.release()
+      await after(30)
+    }
+  },
+  async cut(proxy: TcpProxy): Promise<void> {
+    proxy.cut()
+    await after(100)
+  },
+} as const
+
+export type WireFault = keyof typeof wireFaults
+export const allWireFaults = Object.keys(wireFaults) as readonly WireFault[]
+
+/** One fault after the other, each between one node and the store, with a moment of peace in between. */
+export async function cutWires(scene: Scene, faults: readonly WireFault[]): Promise<void> {
+  for (const fault of faults) {
+    const index = scene.dice.below(scene.proxies.length)
+    const proxy = scene.proxies[index]
+    if (proxy === undefined) throw new Error('there is no proxy')
+    scene.say(`${scene.nodes[index]?.name}: ${fault}`)
+    await wireFaults[fault](proxy, scene.dice)
+    await untilAnswered(scene)
+  }
+}
+
+/** Until so many more requests were answered: a fault that nobody meets proves nothing. */
+async function untilAnswered({client}: Scene): Promise<void> {
+  const enough = client.acknowledged.length + 20
+  const limit = AbortSignal.timeout(60_000)
+  while (client.acknowledged.length < enough) {
+    limit.throwIfAborted()
+    await after(20)
+  }
+}
+
+/** The store itself dies and is started again on its data. */
+export async function killStore(scene: Scene): Promise<void> {
+  const {server} = scene
+  scene.say('the store is killed')
+  await server.stop('SIGKILL')
+  await server.start()
+  await untilAnswered(scene)
 }
 
 async function takeOver(scene: Scene, former: CrashNode): Promise<void> {

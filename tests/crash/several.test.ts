@@ -1,5 +1,5 @@
 import {expect, test} from 'vitest'
-import {endHolder, freezeHolder, thawFirst} from './disturbances.ts'
+import {allWireFaults, cutWires, endHolder, freezeHolder, killStore, thawFirst} from './disturbances.ts'
 import {runSeveral} from './several.ts'
 
 /** The lease lasts 10 s, and candidates look every second. */
@@ -35,4 +35,17 @@ test('three nodes take commands anywhere, and the lease of one that dies or leav
   expect(takeOversMs).toHaveLength(2)
   expect(Math.max(...takeOversMs)).toBeLessThanOrEqual(takeOverMsMax)
   expect(acknowledged).toBeGreaterThan(100)
+}, 240_000)
+
+test('whatever befalls the wires to the store, or the store itself, no request is lost or done twice', async () => {
+  const {violations, repeated} = await runSeveral({
+    nodes: 2,
+    seed: 3,
+    async disturb(scene) {
+      await cutWires(scene, allWireFaults)
+      await killStore(scene)
+    },
+  })
+  expect(violations).toEqual([])
+  expect(repeated).toBeGreaterThan(0)
 }, 240_000)
