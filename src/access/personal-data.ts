@@ -3,8 +3,9 @@ import type {UserId} from '../kernel/ids.ts'
 import {masterKeyBytes, type RandomBytes} from './secrets.ts'
 
 // Personal fields in events are stored encrypted under a key of the user's own, and that key, wrapped by the master key,
-// in a stream of its own. Deleting that stream makes every copy of the fields unreadable, in the log, in its backups and
-// on other nodes, while the events and all balances stay as they are.
+// in a stream of its own. Deleting that stream makes every copy of the fields unreadable, in the log and on other nodes,
+// while the events and all balances stay as they are. A backup taken before holds the key still: keep backups only as
+// long as an erasure may take. EventStoreDB keeps the last event of a stream that is merely deleted: tombstone it there.
 
 /** A user's data key: 32 bytes for AES-256-GCM, and the name by which encrypted fields refer to it. */
 export interface UserKey {
