@@ -19,6 +19,11 @@ export interface ReadModels {
   apply(batch: readonly StoredEvent<DomainEvent>[], considered: Position | null): void
   /** Keeps what was applied; by itself this happens after every few thousand events. */
   commit(): void
+  /**
+   * Why nothing of what was applied since the last commit is there any more, told once: the disk was full. Nothing is
+   * wrong with the models, they stand where they were kept last, and what followed is to be applied again.
+   */
+  takeLoss(): Error | null
   halted(): readonly {readonly name: string; readonly reason: string}[]
   /** Stops every read model: none of them can take this event. */
   haltAll(error: Error): void
@@ -73,6 +78,7 @@ export function openReadModels(
   }
 
   let uncommitted = 0
+  let loss: Error | null = null
 
   const commit = (): void => {
     uncommitted = 0
@@ -87,7 +93,16 @@ export function openReadModels(
 
   /** The transaction is gone, with rows that the models have moved past: nothing they hold can be built upon. */
   const lose = (error: Error): void => {
+    if (isFull(error)) return rewind(error)
     for (const model of live) if (model.halted === null) distrust(model, error)
+  }
+
+  const rewind = (error: Error): void => {
+    loss = error
+    uncommitted = 0
+    for (const [index, model] of live.entries()) {
+      if (model.halted === null) live[index] = prepare(db, model.projection)
+    }
   }
 
   const applyTo = (models: readonly Live[], batch: readonly StoredEvent<DomainEvent>[], upTo: Position): void => {
@@ -101,7 +116,8 @@ export function openReadModels(
       else for (const {projection} of models) statements.checkpointOne.run(upTo.commit, upTo.prepare, projection.name)
       statements.keep.run()
     } catch (error) {
-      // SQLite itself has rolled back everything after some errors, e.g. a full disk.
+      // SQLite itself has rolled back everything after some errors, e.g. a full disk in most cases.
+      if (isFull(error) && db.isTransaction) statements.rollback.run()
       if (!db.isTransaction) lose(error as Error)
       else {
         statements.takeBack.run()
@@ -159,11 +175,16 @@ export function openReadModels(
         )
       } catch {
         // The reason is found, reported and kept with the model that cannot take the event.
-        applyOneByOne(batch, upTo)
+        if (loss === null) applyOneByOne(batch, upTo)
       }
       if (uncommitted >= uncommittedMax) commit()
     },
     commit,
+    takeLoss() {
+      const taken = loss
+      loss = null
+      return taken
+    },
     halted: () =>
       live.flatMap(({projection, halted}) =>
         halted === null ? [] : [{name: projection.name, reason: halted.message}],
@@ -176,6 +197,13 @@ export function openReadModels(
       closeModelsFile(file, db)
     },
   }
+}
+
+const SQLITE_FULL = 13
+
+/** Whether there was no room. Source: sqlite.org/rescode.html. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === SQLITE_FULL
 }
 
 function prepareAll(db: DatabaseSync, projections: readonly Projection[]): Live[] {

@@ -40,6 +40,8 @@ export interface RunnerParts {
   /** Path of the SQLite file, or `:memory:`. */
   readonly file: string
   readonly onLost: (error: Error) => void
+  /** What was folded could not be kept; it is folded again until there is room for it. */
+  readonly onUnkept?: (error: Error) => void
   readonly onHalted: (name: string, error: Error) => void
   /** When to fold and to commit; given only by a simulation, whose every timer must be its own. */
   readonly pace?: MakePace
@@ -61,12 +63,25 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   let considered: Position | null = null
   let failure: Error | null = null
   let isCaughtUp = false
+  let turn = new AbortController()
+
+  /** Ends the turn when what was folded is gone: the next one folds it again. */
+  const isLost = (): boolean => {
+    const loss = models.takeLoss()
+    if (loss === null) return false
+    buffer = []
+    considered = null
+    parts.onUnkept?.(loss)
+    turn.abort()
+    return true
+  }
 
   const flush = (): void => {
     pace.done()
     const batch = buffer
     buffer = []
     models.apply(batch, considered)
+    if (isLost()) return
     for (const waiter of waiters) if (waiter.commit <= models.position()) waiter.resolve()
     if (batch.length > 0) for (const listener of listeners) listener(batch)
   }
@@ -81,7 +96,9 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     }
   }
   const pace = (parts.pace ?? createPace)(nowMs, fold, () => {
-    if (models.db.isOpen) models.commit()
+    if (!models.db.isOpen) return
+    models.commit()
+    isLost()
   })
 
   const isWaitedFor = (): boolean => {
@@ -104,8 +121,18 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
     // Stopped before the store could tell its head: nothing is known against the checkpoints.
     if (signal.aborted) return
     models.checkAgainst(head)
+    while (!signal.aborted) {
+      turn = new AbortController()
+      await followFor(AbortSignal.any([signal, turn.signal]))
+      if (!turn.signal.aborted) return
+      await parts.timers.sleep(retryMs, signal)
+    }
+  }
+
+  const followFor = async (signal: AbortSignal): Promise<void> => {
     const options = {after: models.resumeAfter(), signal, onLost: parts.onLost}
     for await (const message of followAll(parts.store, parts.timers, options)) {
+      if (turn.signal.aborted) return
       if (message.type === 'caughtUp') {
         flush()
         isCaughtUp = true
@@ -122,7 +149,7 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
       else pace.soon(isWaitedFor())
     }
     if (failure !== null) throw failure
-    flush()
+    if (!turn.signal.aborted) flush()
   }
 
   const running = follow()

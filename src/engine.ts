@@ -98,6 +98,7 @@ export function createEngine(parts: EngineParts) {
     file: parts.readModelsFile,
     ...(parts.pace === undefined ? {} : {pace: parts.pace}),
     onLost: error => log.warn('connection to the event store', error),
+    onUnkept: error => log.warn('read models', error),
     onHalted(name, error) {
       log.alert(`read model ${name}`, error)
       if (name === toDoList.name) blind.abort()
