@@ -1,8 +1,10 @@
-import {fold, type Decider, type Decision} from '../kernel/decider.ts'
+import {accept, fold, type Decider, type Decision} from '../kernel/decider.ts'
+import type {CommandId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
 import type {Instant} from '../kernel/time.ts'
 import {eventIdOf, type CommandMeta, type Handled, type HandlerLimits, type HandlerParts} from './command.ts'
 import {AppendTooLarge, OutcomeUnknown, WrongExpectedRevision, type NewEvent, type RecordedEvent} from './port.ts'
+import {createRepeats} from './repeats.ts'
 
 /**
  * One stream's queue of commands and its folded state. Commands are decided in the order they came; those that came
@@ -53,6 +55,7 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   const {store, registry, clock, timers, random} = parts
   const queue: Pending[] = []
   const unread: Folded = {state: decider.initial, revision: -1n}
+  const repeats = createRepeats()
   let folded: Folded | null = null
   let running = false
 
@@ -65,9 +68,14 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     const found: RecordedEvent[] = []
     for (;;) {
       const page = await store.readStream(stream, {from: revision + 1n, maxCount: pageSize})
-      if (page === null) return {now: kept(unread, from.revision >= 0n), found}
+      if (page === null) {
+        repeats.forget()
+        return {now: kept(unread, from.revision >= 0n), found}
+      }
       for (const recorded of page) {
-        state = decider.evolve(state, registry.fromStored(recorded).event)
+        const {event, metadata} = registry.fromStored(recorded)
+        state = decider.evolve(state, event)
+        repeats.remember({commandId: metadata.$causationId as CommandId, actor: metadata.actor})
         revision = recorded.revision
         if (ids.has(recorded.id)) found.push(recorded)
       }
@@ -90,9 +98,13 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     const events: NewEvent[] = []
     let state = from
     const now = clock.now()
+    const ofBatch = createRepeats()
     for (const pending of batch) {
       try {
-        const decision = decider.decide(pending.command, state, {now})
+        const wanted = decider.decide(pending.command, state, {now})
+        const isRepeat = repeats.isRepeat(pending.meta) || ofBatch.isRepeat(pending.meta)
+        const decision = isRepeat && wanted.ok ? accept<AnyEvent>() : wanted
+        if (decision.ok && decision.events.length > 0) ofBatch.remember(pending.meta)
         const stored = decision.ok
           ? decision.events.map((event, index) => toStored(event, pending.meta, index, now))
           : []
@@ -164,7 +176,12 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         continue
       }
       const commit = await write(events, base, state)
-      if (commit !== null) return answer(decided, commit)
+      if (commit !== null) {
+        for (const {pending, decision} of decided) {
+          if (decision.ok && decision.events.length > 0) repeats.remember(pending.meta)
+        }
+        return answer(decided, commit)
+      }
       isFresh = true
       if (++conflicts > limits.conflictRetriesMax) {
         throw new TooManyConflicts(`${stream} changed under ${conflicts} attempts; try again`)

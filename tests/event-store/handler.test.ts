@@ -3,6 +3,7 @@ import {defaultLimits} from '../../src/event-store/command.ts'
 import {createHandler} from '../../src/event-store/handler.ts'
 import {QueueFull} from '../../src/event-store/lane.ts'
 import {AppendTooLarge, type EventStore} from '../../src/event-store/port.ts'
+import {idOf} from '../../src/kernel/ids.ts'
 import {startTestStore, type TestStore} from '../support/store.ts'
 import {add, contentsOf, freshMeta, freshTally, gated, partsOf, spend, tally} from './tally.ts'
 
@@ -42,6 +43,22 @@ describe('a command', () => {
       at: '2026-11-21T10:00:00.000Z',
       version: 1,
     })
+  })
+
+  test('of a person that comes again writes nothing, whatever came after it, and whichever node it comes to', async () => {
+    const stream = freshTally()
+    const first = createHandler(partsOf(store))
+    const person = {type: 'user', userId: idOf<'User'>('somebody')} as const
+    const [late, other] = [freshMeta(), freshMeta()].map(meta => ({...meta, actor: person}))
+    if (late === undefined || other === undefined) throw new Error('no commands')
+    await first.handle(tally, stream, add(5), late)
+    await first.handle(tally, stream, add(7), other)
+    for (const handler of [first, createHandler(partsOf(store))]) {
+      const both = [handler.handle(tally, stream, add(5), late), handler.handle(tally, stream, add(1), freshMeta())]
+      const [again] = await Promise.all(both)
+      expect(again).toMatchObject({ok: true, events: [], commit: null})
+    }
+    expect(await contentsOf(store, stream)).toEqual(['+5', '+7', '+1', '+1'])
   })
 
   test('that is refused writes nothing', async () => {
