@@ -102,7 +102,8 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
     6,
     ({dice, key, now}) => {
       const userId = dice.pick(customers) ?? owner.userId
-      const expiresAt = dice.chance(0.5) ? plusMinutes(now, 60 + dice.below(6000)) : null
+      const minutesLeft = 20 + dice.below(dice.pick([60, 600, 6_000]) ?? 1)
+      const expiresAt = dice.chance(0.6) ? plusMinutes(now, minutesLeft) : null
       const minutes = 60 * (1 + dice.below(10))
       const request = {idempotencyKey: key, userId, minutes, reason: 'luck', expiresAt}
       // Customers try it too.

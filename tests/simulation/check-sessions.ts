@@ -29,6 +29,7 @@ type Over = Extract<Known, {type: 'BookingEnded' | 'BookingCancelled' | 'Booking
 export function checkSessions(report: Report, isOperator: (userId: string) => boolean): LogRule {
   const sessions = new Map<string, Session>()
   const outcomes = new Map<string, Outcome>()
+  const slotEnds = new Map<string, number>()
 
   function moment(bookingId: string, at: string): {session: Session; atMs: number} | null {
     const session = sessions.get(bookingId)
@@ -128,7 +129,14 @@ export function checkSessions(report: Report, isOperator: (userId: string) => bo
         case 'BookingCancelled':
         case 'BookingFailed':
           return over(event)
+        case 'SlotAllocated':
+          slotEnds.set(data.bookingId, Date.parse(data.interval.end))
+          return
         case 'AllocationShortened': {
+          const endMs = Date.parse(data.end)
+          const isShorter = endMs < (slotEnds.get(data.bookingId) ?? Infinity)
+          if (!isShorter) report(`the slot of ${data.bookingId} was shortened to no earlier end`)
+          slotEnds.set(data.bookingId, endMs)
           const outcome = outcomes.get(data.bookingId)
           if (outcome === undefined) return
           outcome.slotOwedMs = null

@@ -189,7 +189,8 @@ async function appendOver(
 function comeOver({faults, befall, life}: Connection, stream: string): void {
   if (life.isOver) return
   if (faults?.strikes('crashAtAppend') === true) befall('crash')
-  else if (stream.startsWith('machine-') && faults?.strikes('stallAtAppend') === true) befall('stall')
+  else if (/^(machine|booking|calendar|account)-/.test(stream) && faults?.strikes('stallAtAppend') === true)
+    befall('stall')
 }
 
 /** The network holds a request, or a copy of one, back for a while. Nobody hears what came of it. */
