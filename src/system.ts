@@ -1,5 +1,4 @@
 import {randomBytes, randomUUID} from 'node:crypto'
-import {setTimeout as after} from 'node:timers/promises'
 import type {IdSource} from './kernel/ids.ts'
 import {instantFromMs, type Clock, type Timers} from './kernel/time.ts'
 
@@ -21,12 +20,18 @@ export const systemClock: Clock = {
 }
 
 export const systemTimers: Timers = {
-  async sleep(ms, signal) {
-    try {
-      await after(ms, undefined, signal === undefined ? {} : {signal})
-    } catch (error) {
-      if (signal?.aborted !== true) throw error
+  // Most sleeps are cut short. The platform's promised timer would make an error, with a stack, of each of those.
+  sleep(ms, signal) {
+    if (signal?.aborted === true) return Promise.resolve()
+    const {promise, resolve} = Promise.withResolvers<void>()
+    const wake = (): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', wake)
+      resolve()
     }
+    const timer = setTimeout(wake, ms)
+    signal?.addEventListener('abort', wake, {once: true})
+    return promise
   },
 }
 

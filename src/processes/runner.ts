@@ -4,8 +4,8 @@ import {maxInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 import type {BookingEvent} from '../booking/events.ts'
 import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
-import {createScheduler, type Naps, type Scheduler} from './scheduler.ts'
-import {lookAtMachine, type KnownMachine, type MachineWorkerParts} from './machine-worker.ts'
+import {createScheduler, type Naps, type Perform, type Scheduler} from './scheduler.ts'
+import {lookAtMachine, type KnownMachine, type MachineWorkerParts, type PowerDriver} from './machine-worker.ts'
 import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
 
 /** All there is to do now, for the first look after a start or a change of lease. */
@@ -40,7 +40,8 @@ const lookPatienceMs = 5_000
 export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promise<void> {
   const {clock, timers, random, work} = parts
   const {held} = lease
-  const fleet: KnownFleet = {known: new Map(), lifted: 0, unseen: new Set(work.machineIds())}
+  const ids = work.machineIds()
+  const fleet: KnownFleet = {known: new Map(), lifted: 0, unseen: new Set(ids), offersToCheck: new Set(ids)}
 
   const perform = async (key: string): Promise<Instant | null> => {
     const id = key.slice(key.indexOf(':') + 1)
@@ -57,13 +58,26 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     return clock.now()
   }
 
-  const look = async (machineId: string): Promise<Instant | null> => {
+  const checkOffer = async (id: MachineId): Promise<void> => {
+    if (!fleet.offersToCheck.delete(id)) return
+    try {
+      await stepOffer(parts, id)
+    } catch (error) {
+      fleet.offersToCheck.add(id)
+      throw error
+    }
+  }
+  const worker = {...parts, bookingsOn: work.bookingsOn, driverOf: rememberDrivers(parts.driverOf)}
+  const look: Perform = async (machineId, othersFirst) => {
     const id = idOf<'Machine'>(machineId) as MachineId
-    if (work.machine(id) === null) return null
-    await stepOffer(parts, id)
+    await checkOffer(id)
     const {lifted} = fleet
-    const worker = {...parts, bookingsOn: work.bookingsOn}
-    const {known, lookAgainAt, commit} = await lookAtMachine(worker, id, fleet.known.get(id) ?? null, lease)
+    const {known, lookAgainAt, commit} = await lookAtMachine(
+      {...worker, othersFirst},
+      id,
+      fleet.known.get(id) ?? null,
+      lease,
+    )
     // An operator's act during the look may not be in what the look saw.
     if (known === null || fleet.lifted !== lifted) fleet.known.delete(id)
     else fleet.known.set(id, known)
@@ -102,6 +116,18 @@ interface KnownFleet {
   lifted: number
   /** Machines not looked at yet: what the read models say of them may be from long ago. */
   readonly unseen: Set<string>
+  /** Machines whose offer in the calendar may not fit them; all others have not changed since it was made to fit. */
+  readonly offersToCheck: Set<string>
+}
+
+/** A machine keeps the driver it was registered with. */
+function rememberDrivers(driverOf: ProcessParts['driverOf']): ProcessParts['driverOf'] {
+  const drivers = new Map<MachineId, PowerDriver>()
+  return machineId => {
+    const driver = drivers.get(machineId) ?? driverOf(machineId)
+    if (driver !== null) drivers.set(machineId, driver)
+    return driver
+  }
 }
 
 /** A session is not begun or resumed on the word of somebody who stopped looking some time ago. */
@@ -124,8 +150,10 @@ function touch(event: AnyEvent, schedulers: Schedulers, work: Backlog & Work, fl
       fleet.known.delete(machineId)
       fleet.lifted++
     }
-    for (const id of work.bookingIdsOn(machineId)) steps.touch(`booking:${id}`)
-    if (tellsOfOthers.has(event.type)) looks.touch(machineId)
+    if (!isOwnBusiness(event)) for (const id of work.bookingIdsOn(machineId)) steps.touch(`booking:${id}`)
+    if (!tellsOfOthers.has(event.type)) return
+    fleet.offersToCheck.add(machineId)
+    looks.touch(machineId)
   }
 }
 
@@ -168,6 +196,12 @@ interface Schedulers {
   readonly looks: Scheduler
   /** A machine that is off is looked at this often: what is further away is seen in time. */
   readonly nearMs: number
+}
+
+/** Nothing changes for a booking before the machine is seen to have changed. */
+function isOwnBusiness({type, data}: AnyEvent): boolean {
+  if (type === 'PowerCommandIntended') return (data as {readonly op?: unknown}).op === 'start'
+  return type === 'PowerCommandAccepted' || type === 'PowerCommandFailed'
 }
 
 /** Events of a machine that its own looks did not write. */

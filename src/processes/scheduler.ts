@@ -1,8 +1,11 @@
 import {createDueQueue} from '../kernel/due-queue.ts'
 import {msOf, type Clock, type Instant, type Timers} from '../kernel/time.ts'
 
-/** Does what is due for one key and answers when it is to be looked at again (null: when something touches it). */
-export type Perform = (key: string) => Promise<Instant | null>
+/**
+ * Does what is due for one key and answers when it is to be looked at again (null: when something touches it).
+ * `othersFirst` lets all go first that are due, and gives its place to one of them meanwhile.
+ */
+export type Perform = (key: string, othersFirst: () => Promise<void>) => Promise<Instant | null>
 
 export interface SchedulerParts {
   readonly clock: Clock
@@ -43,8 +46,11 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
   const underWay = new Map<string, Promise<void>>()
   const touchedMeanwhile = new Set<string>()
   const failures = new Map<string, number>()
+  /** Those of the keys under way that let others go first. */
+  const waiting: (() => void)[] = []
   let wake = Promise.withResolvers<void>()
   let napUntilMs = Infinity
+  let isOver = false
 
   /** Most plans lie far ahead: only what is due before the nap would end cuts it short. */
   const wakeFor = (dueMs: number): void => {
@@ -52,9 +58,18 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
   }
   const nowMs = (): number => msOf(clock.now())
 
+  const othersFirst = (): Promise<void> => {
+    if (isOver) return Promise.resolve()
+    const {promise, resolve} = Promise.withResolvers<void>()
+    waiting.push(resolve)
+    wake.resolve()
+    return promise
+  }
+  const hasRoom = (): boolean => underWay.size - waiting.length < parallelMax
+
   const work = async (key: string): Promise<void> => {
     try {
-      const again = await perform(key)
+      const again = await perform(key, othersFirst)
       failures.delete(key)
       if (again !== null) due.set(key, msOf(again))
     } catch (error) {
@@ -88,13 +103,14 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
         // The wall clock was set back: what was due in a minute may now be due in hours. Look at everything again.
         if (nowMs() < lastMs) due.hurryAll(nowMs())
         lastMs = nowMs()
-        while (underWay.size < parallelMax) {
+        while (hasRoom()) {
           const key = due.take(nowMs())
           if (key === null) break
           if (underWay.has(key)) touchedMeanwhile.add(key)
           else underWay.set(key, work(key))
         }
-        const next = underWay.size < parallelMax ? due.nextDueMs() : null
+        while (waiting.length > 0 && hasRoom()) waiting.shift()?.()
+        const next = hasRoom() ? due.nextDueMs() : null
         const napMs = next === null ? naps.msMax : Math.max(0, Math.min(naps.msMax, next - nowMs()))
         napUntilMs = nowMs() + napMs
         const napping = new AbortController()
@@ -103,6 +119,8 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
         napping.abort('awake')
       }
       signal.removeEventListener('abort', stop)
+      isOver = true
+      for (const goOn of waiting.splice(0)) goOn()
       await Promise.all(underWay.values())
     },
   }
