@@ -126,7 +126,8 @@ function decideSession(command: SessionCommand, state: Booking, now: Instant): D
     case 'StartBooking': {
       if (state.status === 'started') return accept()
       if (now < start) return refuse({type: 'TooEarly', dueAt: start})
-      const at = maxInstant(start, command.readySince)
+      // The clock may have been set back since the machine was seen.
+      const at = maxInstant(start, minInstant(command.readySince, now))
       return at >= end ? accept() : accept({type: 'BookingStarted', data: {bookingId, at}})
     }
     case 'InterruptBooking':

@@ -113,7 +113,10 @@ function unknown(commit: bigint | null): Looked {
   return {known: null, lookAgainAt: null, commit}
 }
 
-/** A moment that is new in the state was just now, or is from before this worker's time: the wall clock tells when. */
+/**
+ * A moment that is new in the state was just now, or is from before this worker's time: the wall clock tells when. What
+ * began in the future by it began before it was set back, nobody knows how long ago.
+ */
 function marksOf(
   {phaseSince, lastCommandAt, retryAt}: Machine,
   marks: ReadonlyMap<Instant, number> | undefined,
@@ -122,7 +125,9 @@ function marksOf(
   const nowMs = clock.monotonicMs()
   const kept = new Map<Instant, number>()
   for (const moment of [phaseSince, lastCommandAt, retryAt]) {
-    if (moment !== null) kept.set(moment, marks?.get(moment) ?? nowMs + msBetween(clock.now(), moment))
+    if (moment === null) continue
+    const aheadMs = msBetween(clock.now(), moment)
+    kept.set(moment, marks?.get(moment) ?? nowMs + (moment === retryAt ? aheadMs : Math.min(0, aheadMs)))
   }
   return kept
 }

@@ -47,6 +47,12 @@ describe('starting', () => {
       .thenEvents(started(at('12:07')))
   })
 
+  test('counts from now at the latest: the clock was set back since the machine was seen', () => {
+    given(booking, confirmed)
+      .when(start(at('12:50')), at('12:05'))
+      .thenEvents(started(at('12:05')))
+  })
+
   test('is too late once the interval is over', () => {
     given(booking, confirmed)
       .when(start(at('14:00')), at('14:00'))

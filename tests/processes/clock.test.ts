@@ -81,6 +81,22 @@ describe('a wall clock that is set', () => {
     expect(node.engine.projections.halted()).toEqual([])
   })
 
+  test('back by an hour while a machine stops does not keep it on when its keeper is another one then', async () => {
+    world = await startWorld({machines: {'eu-1': {failureRates: {ignoresStop: 1}}}})
+    node = await world.startEngine()
+    await grant(node.engine, 'ann', 600)
+    node.act()
+    await booked(node.engine, 'ann', at('08:05'))
+    await world.advanceTo(at('09:05:05'))
+    await node.stop()
+    world.hand.jumpWall(-hourMs + 2 * 60_000)
+    const next = await world.startEngine()
+    next.act()
+    await world.advance(3 * 60_000)
+    expect(effects()).toEqual(['started', 'killed'])
+    expect(next.complaints).toEqual([])
+  })
+
   test('ahead while a machine boots or stops does not use up the time it is given for that', async () => {
     world = await startWorld({machines: {'eu-1': {bootSeconds: 60, stopSeconds: 30}}})
     node = await world.startEngine()
