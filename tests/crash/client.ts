@@ -55,6 +55,7 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
   const tokens = tokensOf(clock)
   const sent = new Map<string, Call>()
   const acknowledged: Acknowledged[] = []
+  const tried = new Set<string>()
   let requests = 0
   let repeated = 0
   let position = -1n
@@ -81,6 +82,8 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
     const program = serving[Math.floor(chance() * serving.length)]
     if (program === undefined) return null
     requests++
+    if (tried.has(call.key)) repeated++
+    tried.add(call.key)
     let reply: Reply
     try {
       const input = {idempotencyKey: call.key, ...call.input}
@@ -112,8 +115,7 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
     repeated: () => repeated,
     async send(call, signal) {
       sent.set(call.key, call)
-      for (let tries = 0; !signal.aborted; tries++) {
-        if (tries > 0) repeated++
+      while (!signal.aborted) {
         const answer = await attempt(call, signal)
         if (answer !== null) return keep(call, answer)
         await after(retryMs)

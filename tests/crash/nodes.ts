@@ -51,6 +51,8 @@ export interface NodeParts {
   readonly clock: TestClock
   readonly parkUrl: string
   readonly environment?: Environment
+  /** Default: one of its own, removed at the end. */
+  readonly dataFolder?: string
 }
 
 /** The same for all nodes: they share a store, so they must share its secrets. */
@@ -69,13 +71,13 @@ const everyday: Environment = {
 
 const preload = new URL('./preload.ts', import.meta.url).href
 
-export async function crashNode({name, clock, parkUrl, environment = {}}: NodeParts): Promise<CrashNode> {
+export async function crashNode({name, clock, parkUrl, environment = {}, dataFolder}: NodeParts): Promise<CrashNode> {
   const home = await programHome()
   let serving: RunningProgram | null = null
   let printed = (): string => ''
   return {
     name,
-    dataFolder: home.dataFolder,
+    dataFolder: dataFolder ?? home.dataFolder,
     serving: () => serving,
     printed: () => printed(),
     async start(options = {}) {
@@ -89,6 +91,7 @@ export async function crashNode({name, clock, parkUrl, environment = {}}: NodePa
       const beganMs = performance.now()
       const program = home.launch({
         ...everyday,
+        ...(dataFolder === undefined ? {} : {HOURHAND_DATA: dataFolder}),
         ...environment,
         ...options.environment,
         NODE_OPTIONS: `--import ${preload}`,
