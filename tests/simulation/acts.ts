@@ -14,7 +14,7 @@ export interface Memory {
   /** A one-time link somebody was given. */
   signInToken: string | null
   /** Answers that were given: what they say must be in the log for ever. */
-  readonly acknowledged: {readonly stream: string; readonly type: string}[]
+  readonly acknowledged: {readonly stream: string; readonly type: string; readonly naming?: string}[]
 }
 
 /** One request, decided on once; sent again under the same key until it is answered. */
@@ -100,7 +100,7 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
   ],
   'purchases.grantHours': [
     6,
-    ({dice, key, now}) => {
+    ({dice, memory, key, now}) => {
       const userId = dice.pick(customers) ?? owner.userId
       const minutesLeft = 20 + dice.below(dice.pick([60, 600, 6_000]) ?? 1)
       const expiresAt = dice.chance(0.6) ? plusMinutes(now, minutesLeft) : null
@@ -108,17 +108,24 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
       const request = {idempotencyKey: key, userId, minutes, reason: 'luck', expiresAt}
       // Customers try it too.
       const caller = dice.chance(0.1) ? callerOf(userId) : owner
-      return ({purchases}) => purchases.grantHours(caller, request)
+      return async ({purchases}) => {
+        const answer = await purchases.grantHours(caller, request)
+        if (!answer.ok) return
+        memory.acknowledged.push({stream: `account-${userId}`, type: 'HoursGranted', naming: answer.value.grantId})
+      }
     },
   ],
   'operations.registerMachine': [
     1,
-    ({dice, key}) => {
+    ({dice, memory, key}) => {
       const machineId = idOf<'Machine'>(`m-${dice.below(5)}`)
       const config = machineConfig(machineId)
       const place = {poolId: idOf<'Pool'>('eu'), services: [idOf<'Service'>('ENCH')]}
       const request = {idempotencyKey: key, machineId, name: machineId, ...place, driver: {kind: 'simulated', config}}
-      return ({operations}) => operations.registerMachine(owner, request)
+      return async ({operations}) => {
+        const answer = await operations.registerMachine(owner, request)
+        if (answer.ok) memory.acknowledged.push({stream: `machine-${machineId}`, type: 'MachineRegistered'})
+      }
     },
   ],
   'operations.liftQuarantine': [
@@ -145,7 +152,9 @@ export const acts: Readonly<Record<string, readonly [weight: number, choose: Cho
       const roles: readonly Role[] = dice.chance(0.8) ? ['customer'] : ['customer', 'operator']
       return async ({people}) => {
         const answer = await people.registerUser(owner, {idempotencyKey: key, displayName: `Zoë ${key}`, roles})
-        if (answer.ok) remember(memory.users, answer.value.userId)
+        if (!answer.ok) return
+        memory.acknowledged.push({stream: `user-${answer.value.userId}`, type: 'UserRegistered'})
+        remember(memory.users, answer.value.userId)
       }
     },
   ],

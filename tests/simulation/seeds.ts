@@ -78,8 +78,10 @@ function addTo(totals: Totals, history: History): void {
   for (const violation of history.violations) totals.violations.push({seed: history.seed, violation})
 }
 
-/** For people to read. */
+/** For people to read; the processors' time is that of this process so far. */
 export function linesOf(totals: Totals, seconds: number): readonly string[] {
+  const {user, system} = process.cpuUsage()
+  const busy = ((user + system) / 1e6).toFixed(1)
   const {days, events, steps, acknowledged, faults, types, violations} = totals
   const years = days / daysPerYear
   const inOrder = (counts: Readonly<Record<string, number>>): string =>
@@ -89,7 +91,7 @@ export function linesOf(totals: Totals, seconds: number): readonly string[] {
       .join(', ')
   const faultCount = Object.values(faults).reduce((sum, count) => sum + count, 0)
   return [
-    `simulated ${years.toFixed(2)} years in ${seconds.toFixed(1)} s, ${(years / seconds).toFixed(2)} years a second`,
+    `simulated ${years.toFixed(2)} years in ${seconds.toFixed(1)} s (${busy} s of processors), ${(years / seconds).toFixed(2)} years a second`,
     `${events} events, ${steps} steps, ${acknowledged} answers held against the log`,
     `events: ${inOrder(types)}`,
     `${faultCount} faults, one in ${(events / Math.max(1, faultCount)).toFixed(1)} events: ${inOrder(faults)}`,
