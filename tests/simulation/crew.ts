@@ -15,8 +15,9 @@ export interface Crew {
   living(): readonly Node[]
   /** The one whose read models are the last word; null while nobody is there. */
   anyone(): Node | null
-  crash(which: number, restartMs: number, withDisk: boolean): void
-  freeze(which: number, ms: number): void
+  /** Answers whether there was one to crash; so `freeze`. */
+  crash(which: number, restartMs: number, withDisk: boolean): boolean
+  freeze(which: number, ms: number): boolean
   /** In the middle of something: a crash with a start soon after, or, with a rival there, a standstill beyond the lease. */
   befall(name: string, what: 'crash' | 'stall'): void
   cast(): Cast
@@ -126,10 +127,12 @@ export function createCrew(parts: CrewParts): Crew {
     crash(which, restartMs, withDisk) {
       const name = [...nodes.keys()][which % Math.max(1, nodes.size)]
       if (name !== undefined) crash(name, restartMs, withDisk)
+      return name !== undefined
     },
     freeze(which, ms) {
       const name = [...nodes.keys()][which % Math.max(1, nodes.size)]
       if (name !== undefined) freeze(name, ms)
+      return name !== undefined
     },
     befall(name, what) {
       const known = names.find(candidate => candidate === name)

@@ -19,7 +19,8 @@ export interface TroubleParts {
   readonly byHand: (work: () => void) => void
 }
 
-type Trouble = (parts: TroubleParts, dice: Dice) => void
+/** Answers whether it came over anybody. */
+type Trouble = (parts: TroubleParts, dice: Dice) => boolean
 
 const secondMs = 1_000
 const minuteMs = 60_000
@@ -64,28 +65,30 @@ export function createTroubles(parts: TroubleParts): () => void {
       left -= weight
       if (left >= 0) continue
       if (!parts.plot.happens('trouble')) return
-      parts.faults.count(kind)
-      return befall(parts, dice)
+      if (befall(parts, dice)) parts.faults.count(kind)
+      return
     }
   }
 }
 
-function hinder({time, crew}: TroubleParts, ms: number, set: (is: boolean) => void): void {
+function hinder({time, crew}: TroubleParts, ms: number, set: (is: boolean) => void): boolean {
   set(true)
   time.after(ms, () => set(false))
   crew.disturb(ms + 1)
+  return true
 }
 
-function jump({time, crew}: TroubleParts, ms: number): void {
+function jump({time, crew}: TroubleParts, ms: number): boolean {
   time.jump(ms)
   crew.unsettle()
+  return true
 }
 
 /** Nobody is told, and a machine that is out of reach is left alone. */
-function unplug({kind, machineIds, byHand}: TroubleParts, dice: Dice): void {
+function unplug({kind, machineIds, byHand}: TroubleParts, dice: Dice): boolean {
   const config = kind.parseConfig({})
   const machineId = dice.pick(machineIds)
-  if (!config.ok || machineId === undefined || (kind.truth(machineId)?.phase ?? 'off') === 'off') return
+  if (!config.ok || machineId === undefined || (kind.truth(machineId)?.phase ?? 'off') === 'off') return false
   const never = new AbortController().signal
   byHand(() => {
     kind
@@ -93,4 +96,5 @@ function unplug({kind, machineIds, byHand}: TroubleParts, dice: Dice): void {
       .kill(never)
       .catch(() => undefined)
   })
+  return true
 }
