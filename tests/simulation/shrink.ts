@@ -46,7 +46,8 @@ export async function shrink(simulate: Simulate, found: History, runsMax: number
     const without = left.filter(([of]) => of !== name)
     if (without.length < left.length && (await shows(without, days))) left = without
   }
-  for (let parts = 2; parts <= left.length && runs < runsMax;) {
+  // Once the runs are used up nothing is left out any more, and this comes to its end at once.
+  for (let parts = 2; parts <= left.length;) {
     const size = Math.ceil(left.length / parts)
     let isSmaller = false
     for (let from = 0; from < left.length; from += size) {
