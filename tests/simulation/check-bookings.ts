@@ -33,7 +33,7 @@ export function checkBookings(report: Report): Rule {
   }
 
   return {
-    see({type, data}, _stream, atMs) {
+    see({type, data}, _stream, atMs, decidedAt) {
       switch (type) {
         case 'HoursHeld':
           lives.set(data.bookingId, {minutesHeld: data.minutes, stage: 'held', dueMs: atMs})
@@ -49,7 +49,7 @@ export function checkBookings(report: Report): Rule {
           return
         }
         case 'BookingStarted':
-          if (Date.parse(data.at) > atMs) report(`${data.bookingId} starts in the future`)
+          if (data.at > decidedAt) report(`${data.bookingId} starts in the future`)
           return step(data.bookingId, ['confirmed'], 'started')
         case 'BookingEnded':
           return step(data.bookingId, ['confirmed', 'started'], 'over', atMs)

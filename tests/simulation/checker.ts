@@ -39,7 +39,8 @@ export function createChecker(world: PowerWorld & LogWorld, report: Report): Che
       once.see(recorded, appendNumber)
       log.see(recorded)
       const event = {type: recorded.type, data: recorded.data} as DomainEvent
-      for (const rule of rules) rule.see(event, recorded.stream, recorded.recordedAtMs)
+      const {at} = recorded.metadata as {at: string}
+      for (const rule of rules) rule.see(event, recorded.stream, recorded.recordedAtMs, at)
     },
     look(nowMs, calmSinceMs) {
       let nextMs = log.look(nowMs, calmSinceMs)
