@@ -1,3 +1,4 @@
+import type {PowerEffect} from '../../src/drivers/simulated.ts'
 import type {RecordedEvent} from '../../src/event-store/port.ts'
 import type {EventMetadata} from '../../src/kernel/messages.ts'
 import {checkGrants} from './check-grants.ts'
@@ -30,7 +31,7 @@ export function checkLog(world: LogWorld, report: Report) {
     /** Who holds the lease by what is written. */
     leaseHolder: lease.holder,
     account: (userId: string, nowMs: number) => grants.account(`account-${userId}`, nowMs),
-    effect: starts.effect,
+    effect: (effect: PowerEffect) => starts.effect(effect),
     see({type, data, metadata, stream}: RecordedEvent): void {
       const {at, actor} = metadata as EventMetadata
       const userId = actor.type === 'user' ? actor.userId : null

@@ -20,9 +20,10 @@ interface Moment {
 }
 
 /** Every power command keeps to the rules, by the log alone, and nothing is given out that is withdrawn. */
-export function checkMachines({timings, elapsedMs}: LogWorld, report: Report): LogRule {
+export function checkMachines(world: LogWorld, report: Report): LogRule {
+  const {timings} = world
   const machines = new Map<string, Machine>()
-  const momentOf = (at: string): Moment => ({wallMs: Date.parse(at), elapsedMs: elapsedMs()})
+  const momentOf = (at: string): Moment => ({wallMs: Date.parse(at), elapsedMs: world.elapsedMs()})
 
   function of(machineId: string): Machine {
     const known = machines.get(machineId)
@@ -105,7 +106,7 @@ export function checkMachines({timings, elapsedMs}: LogWorld, report: Report): L
         case 'PowerCommandFailed': {
           const machine = answered(data)
           const waitMs = Date.parse(data.retryAt) - Date.parse(data.at)
-          machine.retry = {wallMs: Date.parse(data.retryAt), elapsedMs: elapsedMs() + waitMs}
+          machine.retry = {wallMs: Date.parse(data.retryAt), elapsedMs: world.elapsedMs() + waitMs}
           return
         }
         case 'PowerObserved':
