@@ -1,5 +1,6 @@
 import {commandIdOf} from '../../src/dispatch/caller.ts'
 import type {EventStore, RecordedEvent} from '../../src/event-store/port.ts'
+import type {EventMetadata} from '../../src/kernel/messages.ts'
 import {derivedUuid, type UserId} from '../../src/kernel/ids.ts'
 import type {DomainEvent} from '../../projections/projection.ts'
 import {checkAccounts} from '../simulation/check-accounts.ts'
@@ -49,12 +50,12 @@ function checkRules({events, effects, report}: Evidence): void {
       if (effect.effect === 'started') starts.started(effect)
     }
   }
-  for (const {id, type, data, stream, recordedAtMs} of events) {
+  for (const {id, type, data, stream, recordedAtMs, metadata} of events) {
     playEffectsUntil(recordedAtMs - 1)
     if (ids.has(id)) report(`event ${id} is in the log twice`)
     ids.add(id)
     const event = {type, data} as DomainEvent
-    for (const rule of rules) rule.see(event, stream, recordedAtMs)
+    for (const rule of rules) rule.see(event, stream, recordedAtMs, (metadata as EventMetadata).at)
     starts.see(event)
   }
   playEffectsUntil(Infinity)
