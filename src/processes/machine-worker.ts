@@ -190,13 +190,14 @@ async function bounded<Value>(
   if (held.aborted) giveUp()
   held.addEventListener('abort', giveUp, {once: true})
   const done = new AbortController()
-  const timeout = timers.sleep(timeoutMs, done.signal).then(() => {
-    if (!done.signal.aborted) over.abort(new Error('no answer in time'))
-    return Promise.reject(new Error(`no answer within ${timeoutMs} ms`))
+  const late = Promise.withResolvers<never>()
+  void timers.sleep(timeoutMs, done.signal).then(() => {
+    if (done.signal.aborted) return
+    over.abort(new Error('no answer in time'))
+    late.reject(new Error(`no answer within ${timeoutMs} ms`))
   })
-  timeout.catch(() => undefined)
   try {
-    return await Promise.race([work(over.signal), timeout])
+    return await Promise.race([work(over.signal), late.promise])
   } finally {
     held.removeEventListener('abort', giveUp)
     // With a reason of its own: the platform's would be an error, with a stack, at every look.

@@ -4,6 +4,7 @@ import {maxInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 import type {BookingEvent} from '../booking/events.ts'
 import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
+import {keepPlans} from './plans.ts'
 import {createScheduler, type Naps, type Perform, type Scheduler} from './scheduler.ts'
 import {lookAtMachine, type KnownMachine, type MachineWorkerParts, type PowerDriver} from './machine-worker.ts'
 import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
@@ -67,7 +68,8 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
       throw error
     }
   }
-  const worker = {...parts, bookingsOn: work.bookingsOn, driverOf: rememberDrivers(parts.driverOf)}
+  const plans = keepPlans(id => work.bookingsOn(idOf<'Machine'>(id)))
+  const worker = {...parts, bookingsOn: plans.bookingsOn, driverOf: rememberDrivers(parts.driverOf)}
   const look: Perform = async (machineId, othersFirst) => {
     const id = idOf<'Machine'>(machineId) as MachineId
     await checkOffer(id)
@@ -96,6 +98,7 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
 
   const unsubscribe = parts.onEvents(events => {
     const now = clock.now()
+    for (const event of events) plans.forget(event)
     for (const event of events) touch(event, {steps, looks, nearMs: parts.intervals.offMs}, work, fleet, now)
   })
   for (const id of work.bookingIds()) steps.touch(`booking:${id}`)
