@@ -51,9 +51,10 @@ export function mountGraphql(app: FastifyInstance, parts: GraphqlParts): {close(
     },
     async handler(request, reply) {
       checkForm(request)
+      // First: what was written up to there may be the very user who asks.
+      await waitForPosition(request, parts)
       const identity = authenticate(parts, request.headers.authorization, request.id)
       if (identity === null) throw new HttpError(refusalOfStatus(401))
-      await waitForPosition(request, parts)
       const context: RequestContext = {...identity, parts, subscriptions, requestId: request.id}
       const response = await yoga.handleNodeRequestAndResponse(request, reply, context)
       return sendResponse(response, reply)
