@@ -168,13 +168,13 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
       const base: Folded = folded ?? unread
       const {decided, events, state} = decideAll(open, base.state)
       open = decided.map(({pending}) => pending)
-      if (events.length === 0) {
-        // Nothing to append that would prove the state fresh, so ask; if it was not, decide again, once.
-        const isCurrent = isFresh || (await catchUp(base)).now.revision === base.revision
-        if (isCurrent) return answer(decided, null)
+      if (!isFresh && !decided.every(({decision}) => decision.ok && decision.events.length > 0)) {
+        // Something writes nothing that would prove the state fresh, and what the others write may be a repeat of what
+        // another node wrote long ago. So ask; if it was not fresh, decide again, once.
         isFresh = true
-        continue
+        if ((await catchUp(base)).now.revision !== base.revision) continue
       }
+      if (events.length === 0) return answer(decided, null)
       const commit = await write(events, base, state)
       if (commit !== null) {
         for (const {pending, decision} of decided) {

@@ -3,6 +3,7 @@ import {defaultLimits} from '../../src/event-store/command.ts'
 import {createHandler} from '../../src/event-store/handler.ts'
 import {TooManyConflicts} from '../../src/event-store/lane.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
+import {idOf} from '../../src/kernel/ids.ts'
 import {startTestStore, type TestStore} from '../support/store.ts'
 import {add, contentsOf, freshMeta, freshTally, gated, partsOf, spend, tally} from './tally.ts'
 
@@ -15,6 +16,25 @@ beforeAll(async () => {
 afterAll(() => rig.stop())
 
 describe('two nodes on one stream', () => {
+  test('do not refuse by what was once, beside a repeat of what the other wrote then', async () => {
+    const [one, other] = [createHandler(partsOf(store)), createHandler(partsOf(store))]
+    const ofPerson = () => ({...freshMeta(), actor: {type: 'user', userId: idOf<'User'>('ann')} as const})
+    const [stream, first, second] = [freshTally(), ofPerson(), ofPerson()]
+    await one.handle(tally, stream, {type: 'Open', name: 'a'}, freshMeta())
+    await other.load(tally, stream)
+    await one.handle(tally, stream, add(5), first)
+    await one.handle(tally, stream, add(6), second)
+    await one.handle(tally, stream, add(10), freshMeta())
+    // The last two wait while the first is written, and are decided together.
+    const answers = await Promise.all([
+      other.handle(tally, stream, add(5), first),
+      other.handle(tally, stream, add(6), second),
+      other.handle(tally, stream, spend(12), freshMeta()),
+    ])
+    expect(answers.map(({ok}) => ok)).toEqual([true, true, true])
+    expect(await contentsOf(store, stream)).toEqual(['opened', '+5', '+6', '+10', '-12'])
+  })
+
   test('see what the other wrote before they decide', async () => {
     const [here, there] = [createHandler(partsOf(store)), createHandler(partsOf(store))]
     const stream = freshTally()
