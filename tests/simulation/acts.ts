@@ -213,9 +213,11 @@ function chooseBooking({dice, memory, key, now, witness}: Scene): Request {
   const minutes = 60 * (1 + dice.below(3))
   const place = {serviceId: idOf<'Service'>('ENCH'), realmId: idOf<'Realm'>('EU')}
   let made: string | null = null
+  // When it was first asked for: an answer to a repeat may be that to the first call.
+  let before: ReturnType<Witness['account']> | null = null
   return async ({bookings}) => {
     const request = {idempotencyKey: key, ...place, start, minutes, zone: null}
-    const before = witness.account(userId)
+    before ??= witness.account(userId)
     const answer = await bookings.book(callerOf(userId), request)
     const after = witness.account(userId)
     if (!answer.ok) {

@@ -141,7 +141,8 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
       else if (type === 'PowerObserved' && data.power === 'unreachable') machine.troubledMs = atMs
       else if (type === 'PowerObserved' && data.power === 'on') machine.troubledMs = atMs
       else if (type === 'MachineReady') machine.isKnownReady = true
-      else if (type === 'PowerCommandIntended' && data.op !== 'start') machine.leavingMs ??= atMs
+      // By when it was decided: a program that stood still meanwhile writes it down all the same.
+      else if (type === 'PowerCommandIntended' && data.op !== 'start') machine.leavingMs ??= Date.parse(data.at)
     },
     effect({machineId, effect, at}, byHand) {
       const atMs = Date.parse(at)
