@@ -86,6 +86,12 @@ export const zones: readonly Zone[] = [
   },
   {name: 'projection', files: projections, may: [kernel, facts], packages: /^node:sqlite$/},
   {
+    name: 'verification',
+    files: /^src\/verify\//,
+    may: [kernel, facts, storePorts, /^projections\/projection\.ts$/],
+    packages: /^node:sqlite$/,
+  },
+  {
     name: 'store adapter',
     files: /^src\/event-store\/esdb[a-z-]*\.ts$/,
     may: [kernel],
@@ -114,6 +120,10 @@ export const zones: readonly Zone[] = [
       /^src\/http\//,
       /^src\/store-tools\//,
       /^src\/config(-values)?\.ts$/,
+      /^src\/verify\//,
+      /^src\/event-store\/registry\.ts$/,
+      /^src\/event-types\.ts$/,
+      /^projections\/all\.ts$/,
     ],
     packages: any,
   },

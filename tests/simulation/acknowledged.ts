@@ -1,6 +1,6 @@
 import type {RecordedEvent} from '../../src/event-store/port.ts'
 import type {Memory} from './acts.ts'
-import type {Report} from './rule.ts'
+import type {Report} from '../../src/verify/rule.ts'
 
 /** What somebody was told is done is in the log, with the id they were told. */
 export function checkAcknowledged(memory: Memory, log: readonly RecordedEvent[], report: Report): void {

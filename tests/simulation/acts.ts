@@ -4,7 +4,7 @@ import type {Engine} from '../../src/engine.ts'
 import {idOf, type BookingId, type PurchaseId, type UserId} from '../../src/kernel/ids.ts'
 import {instantFromMs, plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import type {Dice} from './dice.ts'
-import type {Report} from './rule.ts'
+import type {Report} from '../../src/verify/rule.ts'
 
 /** What customers and operators remember between their acts. */
 export interface Memory {

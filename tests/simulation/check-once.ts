@@ -1,5 +1,5 @@
 import type {RecordedEvent} from '../../src/event-store/port.ts'
-import type {Report} from './rule.ts'
+import type {Report} from '../../src/verify/rule.ts'
 
 /**
  * Whatever was sent is in the log at most once: no event twice, and of one person's command on one stream the events of

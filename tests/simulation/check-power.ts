@@ -1,7 +1,7 @@
 import type {PowerEffect} from '../../src/drivers/simulated.ts'
 import type {Phase} from '../../src/drivers/simulated-machine.ts'
 import {createCovers, type Slot} from './covers.ts'
-import {patienceMs, type Report, type Rule} from './rule.ts'
+import {patienceMs, type Report, type Rule} from '../../src/verify/rule.ts'
 
 /** What is asked of the world outside the log. */
 export interface PowerWorld {

@@ -1,14 +1,14 @@
 import type {RecordedEvent} from '../../src/event-store/port.ts'
 import type {DomainEvent} from '../../projections/projection.ts'
-import {checkAccounts} from './check-accounts.ts'
-import {checkBookings} from './check-bookings.ts'
-import {checkCalendar} from './check-calendar.ts'
+import {checkAccounts} from '../../src/verify/check-accounts.ts'
+import {checkBookings} from '../../src/verify/check-bookings.ts'
+import {checkCalendar} from '../../src/verify/check-calendar.ts'
 import {checkLog, type LogChecker} from './check-log.ts'
 import {checkOnce} from './check-once.ts'
-import {checkPayments} from './check-payments.ts'
+import {checkPayments} from '../../src/verify/check-payments.ts'
 import {checkPower, type PowerRule, type PowerWorld} from './check-power.ts'
 import type {LogWorld} from './rule-of-log.ts'
-import type {Report, Rule} from './rule.ts'
+import type {Report, Rule} from '../../src/verify/rule.ts'
 
 /** All rules over one log. */
 export interface Checker extends Pick<PowerRule, 'effect'>, Pick<LogChecker, 'account' | 'leaseHolder'> {

@@ -5,7 +5,7 @@ import {allEventTypes} from '../../src/event-types.ts'
 import {rowsOf, type Rows} from '../projections/support.ts'
 import type {Crew} from './crew.ts'
 import {paceOf} from './node.ts'
-import type {Report} from './rule.ts'
+import type {Report} from '../../src/verify/rule.ts'
 import type {SimulatedStore} from './store.ts'
 import {newLife, timersOf, type VirtualTime} from './virtual-time.ts'
 

@@ -2,7 +2,7 @@ import type {DomainEvent} from '../../projections/projection.ts'
 import type {Phase} from '../../src/drivers/simulated-machine.ts'
 import type {PowerTimings} from '../../src/fleet/power.ts'
 import type {LeaseEvent} from '../../src/processes/lease-events.ts'
-export {overdueAt, type Report} from './rule.ts'
+export {overdueAt, type Report} from '../../src/verify/rule.ts'
 
 /** What is asked of the world outside the log. */
 export interface LogWorld {

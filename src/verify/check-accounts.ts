@@ -1,4 +1,4 @@
-import type {Draw} from '../../src/account/events.ts'
+import type {Draw} from '../account/events.ts'
 import type {Report, Rule} from './rule.ts'
 
 interface Grant {
