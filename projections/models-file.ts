@@ -79,6 +79,12 @@ const tables = `
     commit_position INTEGER NOT NULL,
     prepare_position INTEGER NOT NULL
   ) STRICT;
+  CREATE TABLE IF NOT EXISTS log_mark (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    stream TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    event_id TEXT NOT NULL
+  ) STRICT;
   CREATE TABLE IF NOT EXISTS usage (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     boot_id TEXT NOT NULL,

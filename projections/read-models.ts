@@ -7,8 +7,13 @@ import type {DomainEvent, Projection} from './projection.ts'
 /** The file of read models and their checkpoints. Disposable: whatever is wrong with it, it is folded anew. */
 export interface ReadModels {
   readonly db: DatabaseSync
-  /** Folds anew what belongs to another log than the one that ends at `head`, e.g. one restored from an older copy. */
-  checkAgainst(head: Position | null): void
+  /** An event that was folded last: a log that does not hold it is another one. Null: none is known. */
+  mark(): LogMark | null
+  /**
+   * Folds anew what belongs to another log, e.g. than one restored from an older copy: everything when `isMarked` says
+   * that the log does not hold the mark, else what has come further than its `head`.
+   */
+  checkAgainst(head: Position | null, isMarked: boolean): void
   /** Where the subscription has to begin: the oldest checkpoint; null from the start of the log. */
   resumeAfter(): Position | null
   position(): bigint
@@ -28,6 +33,12 @@ export interface ReadModels {
   /** Stops every read model: none of them can take this event. */
   haltAll(error: Error): void
   close(): void
+}
+
+export interface LogMark {
+  readonly stream: string
+  readonly revision: bigint
+  readonly id: string
 }
 
 interface Live {
@@ -59,6 +70,7 @@ export function openReadModels(
       UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1`),
     checkpointOne: db.prepare(`
       UPDATE checkpoints SET commit_position = ?1, prepare_position = ?2 WHERE commit_position < ?1 AND name = ?3`),
+    rememberLog: db.prepare('INSERT OR REPLACE INTO log_mark VALUES (1, ?, ?, ?)'),
     distrust: db.prepare('UPDATE checkpoints SET version = -1 WHERE name = ?'),
   }
 
@@ -114,6 +126,8 @@ export function openReadModels(
       }
       if (models.length === live.length) statements.checkpointAll.run(upTo.commit, upTo.prepare)
       else for (const {projection} of models) statements.checkpointOne.run(upTo.commit, upTo.prepare, projection.name)
+      const last = batch.findLast(({stream}) => !mayVanish(stream))
+      if (last !== undefined) statements.rememberLog.run(last.stream, last.revision, last.id)
       statements.keep.run()
     } catch (error) {
       // SQLite itself has rolled back everything after some errors, e.g. a full disk in most cases.
@@ -146,10 +160,13 @@ export function openReadModels(
 
   return {
     db,
-    checkAgainst(head) {
+    mark: () => markOf(db),
+    checkAgainst(head, isMarked) {
       for (const [index, model] of live.entries()) {
-        if (model.position.commit > (head?.commit ?? -1n)) live[index] = startOver(db, model.projection)
+        const isAhead = model.position.commit > (head?.commit ?? -1n)
+        if (isAhead || !isMarked) live[index] = startOver(db, model.projection)
       }
+      if (!isMarked) db.exec('DELETE FROM log_mark')
     },
     resumeAfter() {
       const oldest = live.reduce(
@@ -197,6 +214,18 @@ export function openReadModels(
       closeModelsFile(file, db)
     },
   }
+}
+
+/** Old events of the lease may be taken out of the log: none of them can tell it from another. */
+function mayVanish(stream: string): boolean {
+  return stream.startsWith('lease-')
+}
+
+function markOf(db: DatabaseSync): LogMark | null {
+  const select = db.prepare('SELECT stream, revision, event_id FROM log_mark')
+  select.setReadBigInts(true)
+  const row = select.get() as {stream: string; revision: bigint; event_id: string} | undefined
+  return row === undefined ? null : {stream: row.stream, revision: row.revision, id: row.event_id}
 }
 
 const SQLITE_FULL = 13

@@ -6,7 +6,7 @@ import type {StoredEvent} from '../src/kernel/messages.ts'
 import type {Clock, Timers} from '../src/kernel/time.ts'
 import type {DomainEvent, Projection} from './projection.ts'
 import {createPace, type Pace} from './pace.ts'
-import {openReadModels, type ReadModels} from './read-models.ts'
+import {openReadModels, type LogMark, type ReadModels} from './read-models.ts'
 
 /**
  * Folds the log into the read models: one subscription, in order. Rows and checkpoints move in one transaction, so a
@@ -117,10 +117,12 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
 
   const follow = async (): Promise<void> => {
     const {signal} = stopping
-    const head = await headOf(parts, signal)
-    // Stopped before the store could tell its head: nothing is known against the checkpoints.
+    const mark = models.mark()
+    const isMarked = mark === null || (await untilTold(parts, signal, () => holds(parts.store, mark))) !== false
+    const head = await untilTold(parts, signal, () => headOf(parts.store))
+    // Stopped before the store could tell: nothing is known against the checkpoints.
     if (signal.aborted) return
-    models.checkAgainst(head)
+    models.checkAgainst(head, isMarked)
     while (!signal.aborted) {
       turn = new AbortController()
       await followFor(AbortSignal.any([signal, turn.signal]))
@@ -179,12 +181,15 @@ export function startProjections(parts: RunnerParts): ProjectionRunner {
   }
 }
 
-/** The last position of the log, asked for until it is told. */
-async function headOf({store, timers, onLost}: RunnerParts, signal: AbortSignal): Promise<Position | null> {
+/** Asks the store until it answers; null when `signal` came first. */
+async function untilTold<Told>(
+  {timers, onLost}: RunnerParts,
+  signal: AbortSignal,
+  ask: () => Promise<Told>,
+): Promise<Told | null> {
   while (!signal.aborted) {
     try {
-      const last = await store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
-      return last[0]?.position ?? null
+      return await ask()
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
       onLost(error)
@@ -192,6 +197,16 @@ async function headOf({store, timers, onLost}: RunnerParts, signal: AbortSignal)
     await timers.sleep(retryMs, signal)
   }
   return null
+}
+
+async function headOf(store: EventStore): Promise<Position | null> {
+  const last = await store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
+  return last[0]?.position ?? null
+}
+
+async function holds(store: EventStore, {stream, revision, id}: LogMark): Promise<boolean> {
+  const found = await store.readStream(stream, {from: revision, maxCount: 1})
+  return found?.[0]?.id === id
 }
 
 function read(registry: Registry, recorded: RecordedEvent): StoredEvent<DomainEvent> | Error {

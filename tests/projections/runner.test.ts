@@ -227,6 +227,25 @@ describe('checkpoints', () => {
     }
   })
 
+  test('within another log, as when others wrote to a restored store meanwhile, are not believed', async () => {
+    const file = inFolder('diverged')
+    const first = folding([names('one')], file)
+    await first.runner.caughtUp
+    await first.runner.waitFor(await write(service('a'), service('b')), 5_000)
+    await close(first)
+    const other = await startTestStore()
+    try {
+      const events = ['a', 'x', 'y', 'z'].map(name => ({...service(name), id: randomUUID(), metadata}))
+      await other.store.append('catalogue-main', 'noStream', events)
+      const second = folding([names('one')], file, other.store)
+      await second.runner.caughtUp
+      expect(namesIn(second, 'one')).toEqual(['a', 'x', 'y', 'z'])
+      await close(second)
+    } finally {
+      await other.stop()
+    }
+  })
+
   test('of an emptied store are not believed either', async () => {
     const file = inFolder('emptied')
     const first = folding([names('one')], file)
