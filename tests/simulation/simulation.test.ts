@@ -6,6 +6,7 @@ import {acts} from './acts.ts'
 import {diceOf} from './dice.ts'
 import {faultsOf} from './faults.ts'
 import {startNode} from './node.ts'
+import {simulateSeeds} from './seeds.ts'
 import {simulate} from './simulation.ts'
 import {calmPulse} from './script.ts'
 import {plotOf} from './plot.ts'
@@ -22,6 +23,13 @@ test('the same seed makes the same history, another one another', async () => {
   expect(again).toEqual(once)
   expect(once.events).toBeGreaterThan(30)
   expect(other.hash).not.toBe(once.hash)
+})
+
+test('a thread makes the same history', async () => {
+  const inThread: string[] = []
+  const seeds = {first: 7, count: 1, days: 0.3, workers: 1}
+  await simulateSeeds(seeds, ({hash}) => inThread.push(hash))
+  expect(inThread).toEqual([(await simulate({seed: 7, days: 0.3})).hash])
 })
 
 test('keeps every promise through days of faults', async () => {
