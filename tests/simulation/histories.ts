@@ -20,6 +20,11 @@ export function savedHistories(): readonly (readonly [name: string, history: Sav
 export function saveHistory({seed, days, only, fault}: SavedHistory): string {
   const words = fault.toLowerCase().replace(/[^a-z]+/g, '-')
   const file = `seed-${seed}-${words.replace(/^-|-$/g, '').slice(0, 60)}.json`
-  writeFileSync(new URL(file, folder), `${JSON.stringify({seed, days, fault, only}, null, 2)}\n`)
+  const text = JSON.stringify({seed, days, fault, only}, null, 2)
+  // Numbers side by side, as the formatter has them.
+  const short = text.replace(/\[[\s\d,]*\]/g, numbers =>
+    numbers.replace(/\s+/g, ' ').replace('[ ', '[').replace(' ]', ']'),
+  )
+  writeFileSync(new URL(file, folder), `${short}\n`)
   return file
 }

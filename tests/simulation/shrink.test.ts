@@ -16,7 +16,9 @@ const careless = (store: EventStore): EventStore => ({
   },
 })
 
-test('a violation shrinks to a short history that shows the same, and nothing once the fault is mended', async () => {
+const title = 'a violation shrinks to a short history that shows the same, and nothing once the fault is mended'
+
+test(title, {timeout: 180_000}, async () => {
   const simulateBug: Simulate = options => simulate({...options, plant: careless})
   const found = await simulateBug({seed: 4, days: 400, violationsMax: 1})
   const shrunk = await shrink(simulateBug, found, 120)
