@@ -8,6 +8,7 @@ export const toolPaths = {
   restore: path('restore'),
   copy: path('copy'),
   compact: path('compact'),
+  verify: path('verify'),
 } as const
 
 export interface Ran {
