@@ -60,20 +60,10 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
   let repeated = 0
   let position = -1n
 
-  const post = async (url: string, userId: UserId, query: string, variables: unknown, signal?: AbortSignal) => {
+  const post = (url: string, userId: UserId, body: unknown, signal?: AbortSignal): Promise<Reply> => {
     const limit = AbortSignal.timeout(answerMsMax)
-    const response = await fetch(`${url}/graphql`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${tokens.issueAccess({userId, roles: []})}`,
-        'content-type': 'application/json',
-        // Whatever one node has acknowledged, every node must know of.
-        ...(position < 0n ? {} : {'x-hourhand-position': String(position)}),
-      },
-      body: JSON.stringify({query, variables}),
-      signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
-    })
-    return (await response.json()) as Reply
+    const token = tokens.issueAccess({userId, roles: []})
+    return postTo(url, {token, position}, body, signal === undefined ? limit : AbortSignal.any([limit, signal]))
   }
 
   /** Null: no answer, or one that says to try again. */
@@ -87,7 +77,7 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
     let reply: Reply
     try {
       const input = {idempotencyKey: call.key, ...call.input}
-      reply = await post(program.url, call.userId, documentOf(call), {input}, signal)
+      reply = await post(program.url, call.userId, {query: documentOf(call), variables: {input}}, signal)
     } catch {
       // A broken connection says nothing of what became of the request: it is sent again.
       return null
@@ -129,11 +119,27 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
     async ask<Data>(node: CrashNode, userId: UserId, document: string, variables = {}) {
       const program = node.serving()
       if (program === null) throw new Error(`${node.name} does not serve`)
-      const {data, errors} = await post(program.url, userId, document, variables)
+      const {data, errors} = await post(program.url, userId, {query: document, variables})
       if (errors !== undefined) throw new Error(JSON.stringify(errors))
       return data as Data
     },
   }
+}
+
+async function postTo(
+  url: string,
+  {token, position}: {readonly token: string; readonly position: bigint},
+  body: unknown,
+  signal: AbortSignal,
+): Promise<Reply> {
+  const headers = {
+    authorization: `Bearer ${token}`,
+    'content-type': 'application/json',
+    // Whatever one node has acknowledged, every node must know of.
+    ...(position < 0n ? {} : {'x-hourhand-position': String(position)}),
+  }
+  const response = await fetch(`${url}/graphql`, {method: 'POST', headers, body: JSON.stringify(body), signal})
+  return (await response.json()) as Reply
 }
 
 function documentOf({mutation, fields}: Call): string {

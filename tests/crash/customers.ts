@@ -47,92 +47,115 @@ export async function registerCustomers({client, count}: CustomersParts, signal:
 
 /** Lets them loose until `stop`. */
 export function letLoose(parts: CustomersParts, userIds: readonly UserId[]): Customers {
-  const {client, clock, dice, report} = parts
   const stopping = new AbortController()
-  // What is under way when they stop is still repeated until it is answered, within reason.
-  const never = new AbortController().signal
+  // What is under way when they stop is still repeated until it is answered, for so long.
+  const givenUp = new AbortController()
   let keys = 0
-  const keyOf = (what: string): string => `${what}-${++keys}`
-
-  async function buy(userId: UserId): Promise<void> {
-    const bought: Call = {
-      key: keyOf('checkout'),
-      userId,
-      mutation: 'startCheckout',
-      input: {packId: 'pack-10h'},
-      fields: 'purchase { id }',
-    }
-    const checkout = await client.send(bought, never)
-    const id = (checkout as unknown as {purchase?: {id: string} | null} | null)?.purchase?.id
-    if (typeof id !== 'string') return
-    const input = {purchaseId: rawId(id)}
-    await client.send(
-      {key: keyOf('paid'), userId: ownerId, mutation: 'markCheckoutPaid', input, fields: 'purchase { id status }'},
-      never,
-    )
+  const life: Life = {
+    ...parts,
+    keyOf: what => `${what}-${++keys}`,
+    send: call => parts.client.send(call, givenUp.signal),
+    isOver: () => stopping.signal.aborted,
   }
-
-  async function book(userId: UserId): Promise<Call & {readonly answer: Answer | null}> {
-    const isSoon = dice.chance(0.7)
-    // Soon is so soon that the machine is started for it at once, and often too soon for all who want it.
-    const lead = isSoon ? dice.below(3) : 60 * (24 + dice.below(24 * 50))
-    const startMs = (Math.floor(clock.nowMs() / minuteMs) + 1 + lead) * minuteMs
-    const call: Call = {
-      key: keyOf('book'),
-      userId,
-      mutation: 'book',
-      input: {
-        serviceId: 'ENCH',
-        realmId: dice.pick(['EU', 'NA', 'KR']),
-        start: new Date(startMs).toISOString(),
-        minutes: isSoon ? 1 + dice.below(2) : 60,
-      },
-      fields: bookingFields,
-    }
-    // Some give up when they get no answer: then nobody but the program itself can bring the booking to its end.
-    const isImpatient = dice.chance(0.4)
-    return {...call, answer: await (isImpatient ? client.sendOnce(call) : client.send(call, never))}
-  }
-
-  async function live(userId: UserId): Promise<void> {
-    const bookings: string[] = []
-    const booked: Call[] = []
-    while (!stopping.signal.aborted) {
-      await after(thinkMs)
-      const luck = dice.next()
-      if (luck < 0.12) {
-        await buy(userId)
-      } else if (luck < 0.72) {
-        const {answer, ...call} = await book(userId)
-        if (answer?.__typename === 'InsufficientHours') await buy(userId)
-        if (answer?.__typename !== 'BookSuccess') continue
-        booked.push(call)
-        const {booking} = answer as unknown as {booking: {id: string} | null}
-        if (booking !== null) bookings.push(rawId(booking.id))
-      } else if (luck < 0.92) {
-        const [bookingId] = bookings.splice(dice.below(bookings.length), 1)
-        if (bookingId === undefined) continue
-        await client.send(
-          {key: keyOf('cancel'), userId, mutation: 'cancelBooking', input: {bookingId}, fields: bookingFields},
-          never,
-        )
-      } else {
-        // Sent once more long after it was answered, perhaps by a program that has died since: the same booking.
-        const call = dice.pick(booked)
-        if (call === undefined) continue
-        const again = await client.send(call, never)
-        if (again?.__typename !== 'BookSuccess')
-          report(`${call.key}, sent again, was answered ${JSON.stringify(again)}`)
-      }
-    }
-  }
-
-  const lives = userIds.map(live)
+  const lives = userIds.map(userId => live(life, userId))
   return {
     userIds,
     async stop() {
       stopping.abort()
+      const timer = setTimeout(() => {
+        parts.report('a request was not answered within a minute, with nothing in its way')
+        givenUp.abort()
+      }, minuteMs)
       await Promise.all(lives)
+      clearTimeout(timer)
     },
   }
+}
+
+interface Life extends CustomersParts {
+  keyOf(what: string): string
+  send(call: Call): Promise<Answer | null>
+  isOver(): boolean
+}
+
+async function live(life: Life, userId: UserId): Promise<void> {
+  const {dice} = life
+  const bookings: string[] = []
+  const booked: Call[] = []
+  while (!life.isOver()) {
+    await after(thinkMs)
+    const luck = dice.next()
+    if (luck < 0.12) {
+      await buy(life, userId)
+    } else if (luck < 0.72) {
+      const {answer, ...call} = await book(life, userId)
+      if (answer?.__typename === 'InsufficientHours') await buy(life, userId)
+      if (answer?.__typename !== 'BookSuccess') continue
+      booked.push(call)
+      const {booking} = answer as unknown as {booking: {id: string} | null}
+      if (booking !== null) bookings.push(rawId(booking.id))
+    } else if (luck < 0.92) {
+      const [bookingId] = bookings.splice(dice.below(bookings.length), 1)
+      if (bookingId !== undefined) await cancel(life, userId, bookingId)
+    } else {
+      await repeat(life, dice.pick(booked))
+    }
+  }
+}
+
+async function buy(life: Life, userId: UserId): Promise<void> {
+  const bought: Call = {
+    key: life.keyOf('checkout'),
+    userId,
+    mutation: 'startCheckout',
+    input: {packId: 'pack-10h'},
+    fields: 'purchase { id }',
+  }
+  const checkout = await life.send(bought)
+  const id = (checkout as unknown as {purchase?: {id: string} | null} | null)?.purchase?.id
+  if (typeof id !== 'string') return
+  await life.send({
+    key: life.keyOf('paid'),
+    userId: ownerId,
+    mutation: 'markCheckoutPaid',
+    input: {purchaseId: rawId(id)},
+    fields: 'purchase { id status }',
+  })
+}
+
+async function book(life: Life, userId: UserId): Promise<Call & {readonly answer: Answer | null}> {
+  const {client, clock, dice} = life
+  const isSoon = dice.chance(0.7)
+  // Soon is so soon that the machine is started for it at once, and often too soon for all who want it.
+  const lead = isSoon ? dice.below(3) : 60 * (24 + dice.below(24 * 50))
+  const startMs = (Math.floor(clock.nowMs() / minuteMs) + 1 + lead) * minuteMs
+  const call: Call = {
+    key: life.keyOf('book'),
+    userId,
+    mutation: 'book',
+    input: {
+      serviceId: 'ENCH',
+      realmId: dice.pick(['EU', 'NA', 'KR']),
+      start: new Date(startMs).toISOString(),
+      minutes: isSoon ? 1 + dice.below(2) : 60,
+    },
+    fields: bookingFields,
+  }
+  // Some give up when they get no answer: then nobody but the program itself can bring the booking to its end.
+  const isImpatient = dice.chance(0.4)
+  return {...call, answer: await (isImpatient ? client.sendOnce(call) : life.send(call))}
+}
+
+async function cancel(life: Life, userId: UserId, bookingId: string): Promise<void> {
+  const key = life.keyOf('cancel')
+  await life.send({key, userId, mutation: 'cancelBooking', input: {bookingId}, fields: bookingFields})
+}
+
+/** Sent once more long after it was answered, perhaps by a program that has died since: the same booking. */
+async function repeat(life: Life, call: Call | undefined): Promise<void> {
+  if (call === undefined) return
+  const again = await life.send(call)
+  // Without an answer there was none in time, which is told already.
+  if (again === null || again.__typename === 'BookSuccess') return
+  life.report(`${call.key}, sent again, was answered ${JSON.stringify(again)}`)
 }

@@ -36,6 +36,9 @@ const minuteMs = 60_000
 const pointAnswersMax = 200
 const pointMsMax = 30_000
 const customersDefault = 6
+/** Every so many deaths one at no special place. */
+const randomEvery = 8
+const extraKillsMax = 20
 
 /**
  * Kills the program under load so many times, at every named point in turn and at random, starts it again on the same
@@ -127,14 +130,20 @@ async function rounds({
   answers,
 }: RoundParts): Promise<Record<string, number>> {
   const killed: Record<string, number> = {}
-  // Every name once, in an order of chance, then again; every eighth death is at no special place.
-  let names: string[] = []
+  let names = shuffled(points, dice)
+  // What nothing led to in its round has another chance when all had theirs, if need be in rounds beyond the number.
   const missed: string[] = []
-  for (let kill = 1; kill <= kills; kill++) {
-    if (names.length === 0) names = shuffled([...points, ...missed.splice(0)], dice)
-    const name = kill % 8 === 0 ? 'random' : (names.pop() ?? 'random')
+  const choose = (kill: number): {readonly name: string; readonly isRetry: boolean} => {
+    if (kill <= kills && kill % randomEvery === 0) return {name: 'random', isRetry: false}
+    const name = (kill <= kills && names.pop()) || undefined
+    const retry = name === undefined ? missed.shift() : undefined
+    if (name === undefined && retry === undefined) names = shuffled(points, dice)
+    return {name: name ?? retry ?? names.pop() ?? 'random', isRetry: retry !== undefined}
+  }
+  for (let kill = 1; kill <= kills || (missed.length > 0 && kill <= kills + extraKillsMax); kill++) {
+    const {name, isRetry} = choose(kill)
     const point = crashPoints.find(one => one.name === name)
-    const dieAt = point === undefined ? undefined : {point: name, pass: 1 + dice.below(point.passesMax)}
+    const dieAt = point === undefined ? undefined : {point: name, pass: 1 + dice.below(isRetry ? 1 : point.passesMax)}
     jump(dice.below(minuteMs))
     const started = await node.start(dieAt === undefined ? {bugs} : {bugs, dieAt})
     let exit = started.isReady ? null : started.exit
