@@ -79,7 +79,9 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     machine.offMs = atMs
     // A run that never became ready is ended to be tried again.
     machine.wasLost = isLoss || !machine.isKnownReady
-    const wasLeaving = machine.leavingMs !== null && (slot === null || machine.leavingMs < slot.fromMs + latelyMs)
+    const {leavingMs} = machine
+    // What was told to go later than now was told so before the clock was set back.
+    const wasLeaving = leavingMs !== null && (slot === null || leavingMs > atMs || leavingMs < slot.fromMs + latelyMs)
     if (!machine.wasLost && slot !== null && !wasLeaving && !world.hasClockJumped()) {
       const isNews = slot.sinceMs + stopMsMax > atMs || slot.fromMs + latelyMs > atMs
       if (isNews) machine.wasLost = true
