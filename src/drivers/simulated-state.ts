@@ -4,12 +4,46 @@ import type {Clock, Instant} from '../kernel/time.ts'
 import {instantFromMs, msOf, parseInstant} from '../kernel/time.ts'
 import type {Run} from './simulated-machine.ts'
 
+export interface RunKeeper {
+  /** Something changed: it must be on the disk before anyone is told of it. */
+  readonly save: () => void
+  /** Resolves when it is; null when it was. */
+  readonly saving: () => Promise<void> | null
+}
+
+/** Changes of one moment, as when thousands of machines are due, go to the disk together. Without a path: nowhere. */
+export function keepRuns(
+  {statePath, clock}: {readonly statePath?: string; readonly clock: Clock},
+  runs: () => readonly (readonly [string, Run])[],
+): RunKeeper {
+  let pending: PromiseWithResolvers<void> | null = null
+  const write = (path: string): void => {
+    const written = pending
+    pending = null
+    try {
+      saveRuns(path, clock, runs())
+      written?.resolve()
+    } catch (error) {
+      written?.reject(error)
+    }
+  }
+  return {
+    save() {
+      if (statePath === undefined || pending !== null) return
+      pending = Promise.withResolvers()
+      // Whoever waits for it is told; what is only played out has nobody who does.
+      pending.promise.catch(() => undefined)
+      setImmediate(write, statePath)
+    },
+    saving: () => pending?.promise ?? null,
+  }
+}
+
 /**
  * Keeps the runs of the development fleet in a JSON file. A run is timed on the monotonic clock, which begins anew with
- * the program, so the file holds wall times. Synchronous on purpose: the fleet is small, and a change of power must be on
- * disk before anyone is told of it.
+ * the program, so the file holds wall times. Synchronous on purpose: the fleet is small, and the file always whole.
  */
-export function saveRuns(path: string, clock: Clock, runs: readonly (readonly [string, Run])[]): void {
+function saveRuns(path: string, clock: Clock, runs: readonly (readonly [string, Run])[]): void {
   const offsetMs = msOf(clock.now()) - clock.monotonicMs()
   const wall = (ms: number | null) => (ms === null ? null : instantFromMs(Math.round(ms + offsetMs)))
   const machines = runs.map(([machineId, run]) => ({

@@ -7,7 +7,7 @@ import type {DriverKind, MachineDriver, Observation, Resources} from './port.ts'
 import {DriverError} from './port.ts'
 import type {Phase, Run} from './simulated-machine.ts'
 import {beginRun, endOf, hashOf, phaseOf, seededRandom} from './simulated-machine.ts'
-import {loadRuns, saveRuns} from './simulated-state.ts'
+import {keepRuns, loadRuns, type RunKeeper} from './simulated-state.ts'
 
 /**
  * Machines in memory: the development fleet, and the fleet of the deterministic simulation. Time comes from the given
@@ -18,7 +18,7 @@ export function simulatedKind(world: SimulatedWorld): SimulatedKind {
   if (world.statePath !== undefined) {
     for (const [id, run] of loadRuns(world.statePath, world.clock)) machines.set(id, newMachine(run))
   }
-  const fleet: Fleet = {world, machines, save: () => saveFleet(world, machines)}
+  const fleet: Fleet = {world, machines, ...keepRuns(world, () => runsOf(machines))}
   return {
     kind: 'simulated',
     parseConfig: input => parseWith(configSchema, input),
@@ -89,10 +89,9 @@ interface Machine {
   readonly lines: string[]
 }
 
-interface Fleet {
+interface Fleet extends RunKeeper {
   readonly world: SimulatedWorld
   readonly machines: Map<string, Machine>
-  readonly save: () => void
 }
 
 const linesKeptMax = 1000
@@ -142,6 +141,12 @@ function openDriver(fleet: Fleet, machineId: string, config: SimulatedConfig): M
     settle(fleet, machineId, machine)
   }
 
+  /** What changes power answers with this. */
+  const told = async (): Promise<void> => {
+    const saving = fleet.saving()
+    if (saving !== null) await saving
+  }
+
   return {
     capabilities: new Set(['reboot', 'resources', 'console', 'logs', 'readyProbe'] as const),
     async start(signal) {
@@ -151,26 +156,31 @@ function openDriver(fleet: Fleet, machineId: string, config: SimulatedConfig): M
       // As with real machines, a start sent while the guest still shuts down is accepted and has no effect.
       if (phase !== 'off' || fails('startLost')) return
       begin('started')
+      await told()
     },
     async stop(signal) {
       const phase = reach(signal)
       limitRate()
       if (machine.run === null || (phase === 'booting' && fails('stopLostInBoot'))) return
       askToStop(machine.run)
+      await told()
     },
     async kill(signal) {
       if (reach(signal) === 'off') return
       machine.run = null
       fleet.save()
       world.onEffect?.({machineId, effect: 'killed', at: world.clock.now()})
+      await told()
     },
     async reboot(signal) {
       reachOn(signal)
       begin('rebooted')
+      await told()
     },
     async observe(signal): Promise<Observation> {
       try {
         const phase = reach(signal)
+        await told()
         return phase === 'off' ? {power: 'off'} : {power: 'on', ready: phase === 'ready'}
       } catch (error) {
         if (error instanceof DriverError) return {power: 'unreachable', reason: error.message}
@@ -187,6 +197,7 @@ function openDriver(fleet: Fleet, machineId: string, config: SimulatedConfig): M
       if (phaseOf(run, world.clock.monotonicMs()) !== 'ready') return
       if (line === 'stop') askToStop(run)
       else tell(machine, answerTo(line))
+      await told()
     },
     async logs(lines, signal) {
       reach(signal)
@@ -241,10 +252,8 @@ function newMachine(run: Run | null): Machine {
   return {run, draw: null, outageUntilMs: -Infinity, starts: 0, told: 'nothing', lines: []}
 }
 
-function saveFleet(world: SimulatedWorld, machines: ReadonlyMap<string, Machine>): void {
-  if (world.statePath === undefined) return
-  const runs = [...machines].flatMap(([id, {run}]): [string, Run][] => (run === null ? [] : [[id, run]]))
-  saveRuns(world.statePath, world.clock, runs)
+function runsOf(machines: ReadonlyMap<string, Machine>): readonly (readonly [string, Run])[] {
+  return [...machines].flatMap(([id, {run}]): [string, Run][] => (run === null ? [] : [[id, run]]))
 }
 
 /** Made-up but steady figures: memory fills over the first minute, the processor calms down after boot. */

@@ -1,3 +1,4 @@
+import {readFileSync} from 'node:fs'
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -206,6 +207,24 @@ describe('restart of the program', () => {
     const later = fleet({statePath, monotonicFromMs: 123, startMs: 20_000})
     expect(await later.kind.open('m', config).observe(calm)).toEqual({power: 'off'})
     expect(JSON.parse(await readFile(statePath, 'utf8'))).toEqual({version: 1, machines: []})
+  })
+
+  test('a start is on the disk when it is answered, also when hundreds are asked for at once', async () => {
+    const statePath = await stateFolder()
+    const {kind} = fleet({statePath})
+    const names = Array.from({length: 300}, (_, index) => `m-${index}`)
+    const seen = await Promise.all(
+      names.map(async name => {
+        await kind.open(name, {}).start(calm)
+        return readFileSync(statePath, 'utf8').includes(`"${name}"`)
+      }),
+    )
+    expect(seen.filter(isThere => !isThere)).toEqual([])
+  })
+
+  test('a state file that cannot be written makes the start fail', async () => {
+    const {kind} = fleet({statePath: join(await stateFolder(), 'no-such-folder', 'machines.json')})
+    await expect(kind.open('m', {}).start(calm)).rejects.toThrow('ENOENT')
   })
 
   test('a state file that is not ours stops the program rather than be overwritten', async () => {
