@@ -31,6 +31,8 @@ export interface ProcessParts extends Omit<MachineWorkerParts, 'bookingsOn'> {
 
 const parallelSteps = 64
 const parallelLooks = 256
+const machinesFirstMsMax = 5_000
+const stepAsideMs = 250
 /** A booking whose machine was not looked at yet is touched when it was; this is in case that look fails. */
 const lookPatienceMs = 5_000
 
@@ -49,6 +51,9 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     if (key.startsWith('purchase:')) return after(await stepPurchase(parts, idOf<'Purchase'>(id)))
     const bookingId = idOf<'Booking'>(id)
     const now = clock.now()
+    // When very many machines are due at once, their commands come first; what is written about bookings can wait a little.
+    const busySinceMs = looks.busySinceMs()
+    if (busySinceMs !== null && clock.monotonicMs() - busySinceMs < machinesFirstMsMax) return plusMs(now, stepAsideMs)
     if (fleet.unseen.size > 0 && waitsForLook(work.booking(bookingId), fleet, now)) return plusMs(now, lookPatienceMs)
     return after(await stepBooking(parts, bookingId))
   }

@@ -32,6 +32,8 @@ export interface Scheduler {
   touch(key: string): void
   /** Nothing is to be done before `at`: look then, whatever was planned. A look under way is followed by another. */
   plan(key: string, at: Instant): void
+  /** Since when more was due than may be worked on, in milliseconds on the monotonic clock; null: it is not so now. */
+  busySinceMs(): number | null
   /** Works until `signal` ends it, then waits for what is under way. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -51,6 +53,7 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
   let wake = Promise.withResolvers<void>()
   let napUntilMs = Infinity
   let isOver = false
+  let busySinceMs: number | null = null
 
   /** Most plans lie far ahead: only what is due before the nap would end cuts it short. */
   const wakeFor = (dueMs: number): void => {
@@ -94,6 +97,7 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
       else due.set(key, msOf(at))
       wakeFor(msOf(at))
     },
+    busySinceMs: () => busySinceMs,
     async run(signal) {
       let lastMs = nowMs()
       const stop = (): void => wake.resolve()
@@ -109,6 +113,8 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
           if (underWay.has(key)) touchedMeanwhile.add(key)
           else underWay.set(key, work(key))
         }
+        const isBusy = !hasRoom() && (due.nextDueMs() ?? Infinity) <= nowMs()
+        busySinceMs = isBusy ? (busySinceMs ?? clock.monotonicMs()) : null
         while (waiting.length > 0 && hasRoom()) waiting.shift()?.()
         const next = hasRoom() ? due.nextDueMs() : null
         const napMs = next === null ? naps.msMax : Math.max(0, Math.min(naps.msMax, next - nowMs()))

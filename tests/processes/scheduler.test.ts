@@ -7,6 +7,7 @@ import {handClock, turn, type HandClock} from '../support/hand-clock.ts'
 interface Rig {
   readonly hand: HandClock
   readonly errors: [key: string, message: string][]
+  readonly busySinceMs: () => number | null
   touch(key: string): void
   plan(key: string, at: Instant): void
   /** Lets everything run that can, the clock standing. */
@@ -33,6 +34,7 @@ function rig(perform: Perform, more: {parallelMax?: number; random?: () => numbe
   return {
     hand,
     errors,
+    busySinceMs: () => scheduler.busySinceMs(),
     touch: key => scheduler.touch(key),
     plan: (key, at) => scheduler.plan(key, at),
     rest,
@@ -287,6 +289,84 @@ describe('the scheduler', () => {
     expect(seen).toEqual(['a', 'a'])
     await scheduler.advance(30_000)
     expect(seen).toHaveLength(5)
+    await scheduler.stop()
+  })
+})
+
+describe('when more is due than may be worked on', () => {
+  test('who lets others go first gives up its place, and goes on when nobody is due', async () => {
+    const story: string[] = []
+    const scheduler = rig(
+      async (key, othersFirst) => {
+        story.push(`${key} begins`)
+        await othersFirst()
+        story.push(`${key} goes on`)
+        return null
+      },
+      {parallelMax: 1},
+    )
+    for (const key of ['a', 'b', 'c']) scheduler.touch(key)
+    await scheduler.rest()
+    expect(story.slice(0, 3).sort()).toEqual(['a begins', 'b begins', 'c begins'])
+    expect(story.slice(3).sort()).toEqual(['a goes on', 'b goes on', 'c goes on'])
+    await scheduler.stop()
+  })
+
+  test('who has given up its place is not begun a second time, but once more when it is done', async () => {
+    const begun: string[] = []
+    const scheduler = rig(
+      async (key, othersFirst) => {
+        begun.push(key)
+        if (begun.length === 1) scheduler.touch('a')
+        await othersFirst()
+        expect(begun.filter(other => other === key)).toHaveLength(begun.length)
+        return null
+      },
+      {parallelMax: 1},
+    )
+    scheduler.touch('a')
+    await scheduler.rest()
+    expect([begun, scheduler.errors]).toEqual([['a', 'a'], []])
+    await scheduler.stop()
+  })
+
+  test('at its end, those that let others go first go on as well', async () => {
+    const ends: string[] = []
+    const held = Promise.withResolvers<void>()
+    const scheduler = rig(
+      async (key, othersFirst) => {
+        if (key === 'long') await held.promise
+        else await othersFirst()
+        ends.push(key)
+        return null
+      },
+      {parallelMax: 1},
+    )
+    scheduler.touch('polite')
+    scheduler.touch('long')
+    await scheduler.rest()
+    scheduler.abort()
+    held.resolve()
+    await scheduler.ended
+    expect(ends.sort()).toEqual(['long', 'polite'])
+  })
+
+  test('it tells since when', async () => {
+    const work = heldWork()
+    const scheduler = rig(work.perform, {parallelMax: 1})
+    scheduler.touch('a')
+    await scheduler.rest()
+    expect(scheduler.busySinceMs()).toBeNull()
+    await scheduler.advance(700)
+    scheduler.touch('b')
+    await scheduler.advance(2_000)
+    const since = scheduler.busySinceMs()
+    expect(since === null ? null : since >= 700 && since <= 1_700).toBe(true)
+    for (const key of ['a', 'b']) {
+      work.finish(key)
+      await scheduler.rest()
+    }
+    expect(scheduler.busySinceMs()).toBeNull()
     await scheduler.stop()
   })
 })
