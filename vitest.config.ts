@@ -1,7 +1,7 @@
 import {configDefaults, defineConfig} from 'vitest/config'
 
 /** They use every core themselves, and are held against the time they take: they come last, one at a time. */
-const alone = ['tests/simulation/years.test.ts']
+const alone = ['tests/simulation/years.test.ts', 'tests/simulation/teeth.test.ts']
 
 export default defineConfig({
   test: {

@@ -1,0 +1,82 @@
+import type {Mutant} from './mutant.ts'
+
+const decider = 'src/fleet/decider.ts'
+const power = 'src/fleet/power.ts'
+const wishes = 'src/processes/power.ts'
+
+export const machineMutants: readonly Mutant[] = [
+  {
+    name: 'a power command is accepted that is no longer under way',
+    file: decider,
+    guard: `      case 'AcceptPowerCommand': {
+        if (state.inFlight?.powerCommandId !== command.powerCommandId) return accept()
+`,
+    without: `      case 'AcceptPowerCommand': {
+`,
+    shows: /was not under way/,
+  },
+  {
+    name: 'a machine in quarantine is switched',
+    file: power,
+    guard: 'if (state.quarantined || state.seen === null) return nothing',
+    without: 'if (state.seen === null) return nothing',
+    shows: /in quarantine/,
+  },
+  {
+    name: 'a machine that does not answer is taken for one that is on',
+    file: power,
+    guard: "  if (state.seen === 'unreachable') return planUnseen(state, desired, sinceMs, timings)\n",
+    without: '  void planUnseen\n',
+    shows: /that does not answer/,
+  },
+  {
+    name: 'a machine is killed without the grace to stop',
+    file: power,
+    guard: 'if (inPhase >= timings.stopGraceSeconds) return',
+    without: 'if (inPhase >= 0) return',
+    shows: /was killed/,
+  },
+  {
+    name: 'a machine that boots is started again',
+    file: power,
+    guard:
+      "  if (state.phase === 'booting' && secondsIn(state, sinceMs) < timings.bootTimeoutSeconds) return nothing\n",
+    without: '',
+    shows: /was started again while it booted/,
+  },
+  {
+    name: 'starts are tried without end',
+    file: power,
+    guard: '(state.hopeless || attempts >= timings.attemptsMax)',
+    without: 'state.hopeless',
+    shows: /was tried \d+ times/,
+  },
+  {
+    name: 'a machine that is stopping is told so at every look',
+    file: power,
+    guard: '  if (sentMs < stopResendSeconds * 1000) return nothing\n',
+    without: '  void [sentMs, stopResendSeconds]\n',
+    shows: /again after \d+ ms/,
+  },
+  {
+    name: 'a driver that asked for time is called at once',
+    file: power,
+    guard: 'return state.retryAt !== null && sinceMs(state.retryAt) < 0',
+    without: 'return state.retryAt !== null && sinceMs(state.retryAt) < -Infinity',
+    shows: /before its driver may be asked/,
+  },
+  {
+    name: 'machines are switched on long before they are needed',
+    file: wishes,
+    guard: 'if (now >= from && now < end) desired',
+    without: 'if (now < end) desired',
+    shows: /was started for nobody/,
+  },
+  {
+    name: 'machines in quarantine are offered',
+    file: wishes,
+    guard: 'return !machine.quarantined',
+    without: 'return true',
+    shows: /is offered in quarantine/,
+  },
+]
