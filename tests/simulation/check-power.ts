@@ -83,7 +83,7 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     // What was told to go later than now was told so before the clock was set back.
     const wasLeaving = leavingMs !== null && (slot === null || leavingMs > atMs || leavingMs < slot.fromMs + latelyMs)
     if (!machine.wasLost && slot !== null && !wasLeaving && !world.hasClockJumped()) {
-      const isNews = slot.sinceMs + stopMsMax > atMs || slot.fromMs + latelyMs > atMs
+      const isNews = !slot.isAgreed || slot.sinceMs + stopMsMax > atMs || slot.fromMs + latelyMs > atMs
       if (isNews) machine.wasLost = true
       else report(`${machineId} was ${how} in the middle of ${slot.bookingId}`)
     } else if (world.hasClockJumped() || wasLeaving) machine.wasLost = true

@@ -6,8 +6,10 @@ export interface Slot {
   readonly fromMs: number
   readonly startMs: number
   readonly endMs: number
-  /** Since when it is on this machine and agreed on. */
+  /** Since when it is on this machine. */
   readonly sinceMs: number
+  /** The booking knows it: a moved one is told so after the calendar. */
+  readonly isAgreed: boolean
 }
 
 type Stage = 'allocated' | 'confirmed' | 'started'
@@ -94,7 +96,7 @@ export function createCovers(): Covers {
           const [startMs, endMs] = [Date.parse(data.interval.start), Date.parse(data.interval.end)]
           const {bookingId, machineId, warmUpMinutes} = data
           const fromMs = startMs - warmUpMinutes * minuteMs
-          slotsOf(machineId).set(bookingId, {bookingId, fromMs, startMs, endMs, sinceMs: atMs})
+          slotsOf(machineId).set(bookingId, {bookingId, fromMs, startMs, endMs, sinceMs: atMs, isAgreed: true})
           stages.set(bookingId, 'allocated')
           return
         }
@@ -102,7 +104,13 @@ export function createCovers(): Covers {
           const {bookingId, fromMachineId, toMachineId} = data
           const slot = slotsOf(fromMachineId).get(bookingId)
           take(fromMachineId, bookingId, atMs)
-          if (slot !== undefined) slotsOf(toMachineId).set(bookingId, {...slot, sinceMs: atMs})
+          if (slot !== undefined) slotsOf(toMachineId).set(bookingId, {...slot, sinceMs: atMs, isAgreed: false})
+          return
+        }
+        case 'BookingFailedOver': {
+          const slot = slotsOf(data.toMachineId).get(data.bookingId)
+          if (slot === undefined) return
+          slotsOf(data.toMachineId).set(data.bookingId, {...slot, sinceMs: atMs, isAgreed: true})
           return
         }
         case 'BookingConfirmed': {

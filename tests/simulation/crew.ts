@@ -84,6 +84,9 @@ export function createCrew(parts: CrewParts): Crew {
   }
   const succession = (): number => (cast === 'rivals' ? 1.2 * pulse.leaseTermMs + takeOverMs : 0)
 
+  /** What it leaves undone, the other one finishes in good time. */
+  const isOnlyHelping = (name: Name): boolean => cast === 'helped' && name === 'second'
+
   const crash = (name: Name, restartMs: number, withDisk: boolean): void => {
     end(name)
     if (withDisk) disks.set(name, (disks.get(name) ?? 0) + 1)
@@ -93,6 +96,7 @@ export function createCrew(parts: CrewParts): Crew {
     }
     if (restartMs === 0) again()
     else time.after(restartMs, again)
+    if (isOnlyHelping(name)) return
     // With a rival there that does not stand still, the work goes on without it.
     const isHelped = cast === 'rivals' && [...nodes.values()].some(other => other.life.held === null)
     disturb(isHelped ? Math.min(succession(), restartMs + succession()) : restartMs + succession())
@@ -101,6 +105,7 @@ export function createCrew(parts: CrewParts): Crew {
     const node = nodes.get(name)
     if (node === undefined) return
     node.freeze(ms)
+    if (isOnlyHelping(name)) return
     const canBeReplaced = cast === 'rivals' && [...nodes.values()].some(other => other.life.held === null)
     disturb(canBeReplaced ? Math.min(succession(), ms) : ms + succession())
   }
