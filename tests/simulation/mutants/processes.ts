@@ -4,6 +4,7 @@ const booking = 'src/processes/booking.ts'
 const runner = 'src/processes/runner.ts'
 const scheduler = 'src/processes/scheduler.ts'
 const keeper = 'src/processes/lease-keeper.ts'
+const worker = 'src/processes/machine-worker.ts'
 
 export const processMutants: readonly Mutant[] = [
   {
@@ -84,5 +85,19 @@ export const processMutants: readonly Mutant[] = [
     guard: 'if (free || clock.monotonicMs() - seenAtMs > termMs) {',
     without: 'if (free || clock.monotonicMs() >= seenAtMs) {',
     shows: /was taken from .* while it was good/,
+  },
+  {
+    name: 'a lease is believed in beyond its term',
+    file: keeper,
+    guard: '(exclusive || clock.monotonicMs() < taken.goodUntilMs)',
+    without: '(exclusive || clock.monotonicMs() < Infinity)',
+    shows: /without the lease/,
+  },
+  {
+    name: 'a driver is called after the lease ran out',
+    file: worker,
+    guard: '  if (!lease.isHeld()) return unknown(looked.commit)\n',
+    without: '',
+    shows: /without the lease/,
   },
 ]
