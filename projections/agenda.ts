@@ -152,7 +152,7 @@ export function agendaQueries(db: DatabaseSync): AgendaQueries {
       if (after !== null) where(`(starts_at, booking_id) ${later} (?, ?)`, after.startsAt, after.bookingId)
       if (before !== null) where(`(starts_at, booking_id) ${earlier} (?, ?)`, before.startsAt, before.bookingId)
       const filter = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
-      const sql = `SELECT * FROM bookings ${filter} ORDER BY starts_at ${order}, booking_id ${order} LIMIT ?`
+      const sql = `SELECT * FROM bookings ${filter} ORDER BY starts_at ${order}, booking_id ${order} LIMIT ? + 0`
       return db.prepare(sql).all(...values, limit) as unknown as BookingRow[]
     },
   }

@@ -135,7 +135,7 @@ export function balanceQueries(db: DatabaseSync): BalanceQueries {
         THEN available ELSE 0 END), 0) AS available, coalesce(sum(held), 0) AS held
     FROM grants WHERE user_id = ?1`)
   const lines = db.prepare(`
-    SELECT * FROM ledger WHERE user_id = ? AND revision < ? ORDER BY revision DESC LIMIT ?`)
+    SELECT * FROM ledger WHERE user_id = ? AND revision < ? ORDER BY revision DESC LIMIT ? + 0`)
   return {
     balance(userId, now) {
       const {available, held} = sums.get(userId, now) as {available: number; held: number}

@@ -101,7 +101,7 @@ export interface MachineQueries {
 
 export function machineQueries(db: DatabaseSync): MachineQueries {
   const one = db.prepare('SELECT * FROM machines WHERE machine_id = ?')
-  const page = db.prepare('SELECT * FROM machines WHERE machine_id > ? ORDER BY machine_id LIMIT ?')
+  const page = db.prepare('SELECT * FROM machines WHERE machine_id > ? ORDER BY machine_id LIMIT ? + 0')
   const ids = db.prepare('SELECT machine_id FROM machines ORDER BY machine_id')
   return {
     machine: machineId => (one.get(machineId) as unknown as MachineRow | undefined) ?? null,

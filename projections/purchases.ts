@@ -70,7 +70,7 @@ export interface PurchaseQueries {
 export function purchaseQueries(db: DatabaseSync): PurchaseQueries {
   const one = db.prepare('SELECT * FROM purchases WHERE purchase_id = ?')
   const byUser = db.prepare(`
-    SELECT * FROM purchases WHERE user_id = ? ORDER BY started_at DESC, purchase_id DESC LIMIT ?`)
+    SELECT * FROM purchases WHERE user_id = ? ORDER BY started_at DESC, purchase_id DESC LIMIT ? + 0`)
   return {
     purchase: purchaseId => (one.get(purchaseId) as unknown as PurchaseRow | undefined) ?? null,
     purchasesOf: (userId, limit) => byUser.all(userId, limit) as unknown as PurchaseRow[],

@@ -65,7 +65,7 @@ export function userQueries(db: DatabaseSync): UserQueries {
     SELECT users.user_id, sealed_name, wrapped_key, roles, registered_at
     FROM users LEFT JOIN user_keys ON user_keys.user_id = users.user_id`
   const one = db.prepare(`${columns} WHERE users.user_id = ?`)
-  const page = db.prepare(`${columns} WHERE users.user_id > ? ORDER BY users.user_id LIMIT ?`)
+  const page = db.prepare(`${columns} WHERE users.user_id > ? ORDER BY users.user_id LIMIT ? + 0`)
   return {
     user(userId) {
       const row = one.get(userId)

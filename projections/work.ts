@@ -264,7 +264,7 @@ export interface WorkQueries {
 
 export function workQueries(db: DatabaseSync): WorkQueries {
   const booking = db.prepare('SELECT * FROM work_bookings NATURAL JOIN work_terms WHERE booking_id = ?')
-  // `LIMIT ?` alone would have SQLite plan the statement anew each time, to look at the bound number.
+  // `+ 0`, or SQLite would plan the statement anew each time, to look at the bound number.
   const bookingsOn = db.prepare(`
     SELECT * FROM work_bookings NATURAL JOIN work_terms
     WHERE machine_id = ? AND moving = 0 AND stage IN ('confirmed', 'started') ORDER BY starts_at LIMIT ? + 0`)

@@ -30,6 +30,11 @@ describe('the sources', () => {
     )
     expect(new Set(categories).size).toBe(categories.length)
   })
+
+  test('have SQLite plan each statement once: to look at a bound LIMIT, it would plan at every run', () => {
+    const replanned = files.filter(path => /LIMIT \?(?! \+ 0)/.test(read(path)))
+    expect(replanned).toEqual([])
+  })
 })
 
 describe('the tables of the rules', () => {

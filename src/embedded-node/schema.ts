@@ -77,23 +77,23 @@ export function prepareStatements(db: DatabaseSync): Statements {
     insertEvent: prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)'),
     lastPosition: prepare('SELECT max(position) FROM events'),
     recent: prepare(`SELECT e.event_id, s.name, e.revision, e.position
-      FROM events e JOIN streams s ON s.id = e.stream WHERE ${isThere} ORDER BY e.position DESC LIMIT ?`),
-    allForwards: prepare(`${allOf} WHERE ${isThere} AND e.position > ? ORDER BY e.position LIMIT ?`),
-    allBackwards: prepare(`${allOf} WHERE ${isThere} AND e.position < ? ORDER BY e.position DESC LIMIT ?`),
+      FROM events e JOIN streams s ON s.id = e.stream WHERE ${isThere} ORDER BY e.position DESC LIMIT ? + 0`),
+    allForwards: prepare(`${allOf} WHERE ${isThere} AND e.position > ? ORDER BY e.position LIMIT ? + 0`),
+    allBackwards: prepare(`${allOf} WHERE ${isThere} AND e.position < ? ORDER BY e.position DESC LIMIT ? + 0`),
     // The first parameter of both is where the stream begins: there may be any number of removed events before it.
-    streamForwards: prepare(`${streamOf} AND e.revision >= max(?, ?) ORDER BY e.revision LIMIT ?`),
-    streamBackwards: prepare(`${streamOf} AND e.revision >= ? AND e.revision <= ? ORDER BY e.revision DESC LIMIT ?`),
+    streamForwards: prepare(`${streamOf} AND e.revision >= max(?, ?) ORDER BY e.revision LIMIT ? + 0`),
+    streamBackwards: prepare(`${streamOf} AND e.revision >= ? AND e.revision <= ? ORDER BY e.revision DESC LIMIT ? + 0`),
     lastRevisionBefore: prepare(
       'SELECT revision FROM events WHERE stream = ? AND revision < ? ORDER BY revision DESC LIMIT 1',
     ),
     isRemovedAt: prepare(`SELECT ${isRemoved} FROM events WHERE stream = ? AND revision = ?`),
     sizesOf: prepare(`SELECT position, created_ms, length(data) + length(metadata)
-      FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision LIMIT ?`),
+      FROM events WHERE stream = ? AND revision BETWEEN ? AND ? ORDER BY revision LIMIT ? + 0`),
     removeEvent: prepare(`UPDATE events
       SET event_id = x'', type = '', is_json = 0, created_ms = 0, data = x'', metadata = x'' WHERE position = ?`),
     streamsAfter: prepare(`SELECT id, name,
       EXISTS (SELECT 1 FROM events WHERE stream = streams.id AND revision = ${TOMBSTONE_REVISION})
-      FROM streams WHERE id > ? ORDER BY id LIMIT ?`),
+      FROM streams WHERE id > ? ORDER BY id LIMIT ? + 0`),
   }
 }
 
