@@ -82,7 +82,9 @@ export function prepareStatements(db: DatabaseSync): Statements {
     allBackwards: prepare(`${allOf} WHERE ${isThere} AND e.position < ? ORDER BY e.position DESC LIMIT ? + 0`),
     // The first parameter of both is where the stream begins: there may be any number of removed events before it.
     streamForwards: prepare(`${streamOf} AND e.revision >= max(?, ?) ORDER BY e.revision LIMIT ? + 0`),
-    streamBackwards: prepare(`${streamOf} AND e.revision >= ? AND e.revision <= ? ORDER BY e.revision DESC LIMIT ? + 0`),
+    streamBackwards: prepare(
+      `${streamOf} AND e.revision >= ? AND e.revision <= ? ORDER BY e.revision DESC LIMIT ? + 0`,
+    ),
     lastRevisionBefore: prepare(
       'SELECT revision FROM events WHERE stream = ? AND revision < ? ORDER BY revision DESC LIMIT 1',
     ),
