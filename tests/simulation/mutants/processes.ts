@@ -57,6 +57,13 @@ export const processMutants: readonly Mutant[] = [
     shows: /is on for nobody|has no running machine|is still .* with its hold/,
   },
   {
+    name: 'a session begins on the word of somebody who stopped looking',
+    file: runner,
+    guard: 'if (fleet.unseen.size > 0 && waitsForLook(',
+    without: 'if (fleet.unseen.size < 0 && waitsForLook(',
+    shows: /is off since before anybody looked/,
+  },
+  {
     name: 'news of a booking that is being worked on is lost',
     file: scheduler,
     guard: '    if (touchedMeanwhile.delete(key)) due.set(key, nowMs())\n',
