@@ -37,6 +37,15 @@ describe('the sources', () => {
   })
 })
 
+test('every command the documents name is there', () => {
+  const {scripts} = JSON.parse(read('package.json')) as {scripts: Record<string, string>}
+  const named = ['README.md', 'docs/reliability.md'].flatMap(path =>
+    [...read(path).matchAll(/npm run (?:--silent )?([a-z][a-z:]*)/g)].map(([, name]) => name ?? ''),
+  )
+  expect(named.length).toBeGreaterThan(20)
+  expect(named.filter(name => !(name in scripts))).toEqual([])
+})
+
 describe('the tables of the rules', () => {
   test('hold nothing that is gone', () => {
     expect(Object.keys(extraSliceFiles).filter(path => !files.includes(path))).toEqual([])
