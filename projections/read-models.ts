@@ -151,6 +151,8 @@ export function openReadModels(
         try {
           applyTo([model], [stored], {commit: stored.commit, prepare: stored.prepare})
         } catch (error) {
+          // The disk is full now: all of them stand where they were kept last, and nobody is at fault.
+          if (loss !== null) return
           distrust(model, error as Error)
         }
       }

@@ -246,6 +246,27 @@ describe('checkpoints', () => {
     }
   })
 
+  test.each(['deleteStream', 'tombstoneStream'] as const)(
+    'whose last event is gone from the log (%s) are folded again from what is there',
+    async gone => {
+      const file = inFolder(gone)
+      const first = folding([names('one')], file)
+      await first.runner.caughtUp
+      await first.runner.waitFor(await write(service('a')), 5_000)
+      const last = {...service('b'), id: randomUUID(), metadata}
+      const {position} = await testStore.store.append('catalogue-gone', 'noStream', [last])
+      expect(await first.runner.waitFor(position.commit, 5_000)).toBe(true)
+      await close(first)
+      await testStore.store[gone]('catalogue-gone', 0n)
+      const second = folding([names('one')], file)
+      await second.runner.caughtUp
+      expect(namesIn(second, 'one')).toContain('a')
+      expect(await second.runner.waitFor(await write(service('c')), 5_000)).toBe(true)
+      expect(namesIn(second, 'one')).toContain('c')
+      await close(second)
+    },
+  )
+
   test('of an emptied store are not believed either', async () => {
     const file = inFolder('emptied')
     const first = folding([names('one')], file)
