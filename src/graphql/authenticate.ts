@@ -1,20 +1,36 @@
 import type {Role} from '../access/events.ts'
+import type {UserId} from '../kernel/ids.ts'
 import type {Instant} from '../kernel/time.ts'
 import type {Identity} from './context.ts'
 import type {GraphqlParts} from './parts.ts'
 
 type AuthParts = Pick<GraphqlParts, 'verifyAccess' | 'queries' | 'logger'>
 
+/** What a token proves by itself, before anybody is asked about its user; null: there is no token. */
+type Claim = {readonly userId: UserId; readonly expiresAt: Instant} | null
+
 /**
  * Who sends a request, from its `Authorization` header. Nobody without one; null, to be answered with 401, when it holds
  * no valid bearer token of a known user. Roles are those of the read model: one taken away counts within moments.
  */
 export function authenticate(parts: AuthParts, authorization: string | undefined, requestId: string): Identity | null {
-  if (authorization === undefined) return {caller: null, expiresAt: null}
+  const claim = claimOf(parts, authorization, requestId)
+  return claim === 'invalid' ? null : identify(parts, claim, requestId)
+}
+
+/** The first half of `authenticate`, for whoever has to wait for the read model before the second. */
+export function claimOf(parts: AuthParts, authorization: string | undefined, requestId: string): Claim | 'invalid' {
+  if (authorization === undefined) return null
   const token = /^Bearer +(\S+)$/i.exec(authorization)?.[1]
   const verified = parts.verifyAccess(token)
-  if (!verified.ok) return refused(parts, requestId, verified.reason)
-  const {userId, expiresAt} = verified
+  if (verified.ok) return verified
+  refused(parts, requestId, verified.reason)
+  return 'invalid'
+}
+
+export function identify(parts: AuthParts, claim: Claim, requestId: string): Identity | null {
+  if (claim === null) return {caller: null, expiresAt: null}
+  const {userId, expiresAt} = claim
   const roles = rolesOf(parts, userId)
   if (roles === null) return refused(parts, requestId, 'UnknownUser')
   return {caller: {userId, roles, requestId}, expiresAt}

@@ -3,7 +3,7 @@ import type {FastifyInstance, FastifyReply, FastifyRequest} from 'fastify'
 import {GraphQLError} from 'graphql/index.js'
 import {createYoga} from 'graphql-yoga'
 import {errorBody, HttpError, refusalOf, refusalOfStatus, type Refusal} from '../http/errors.ts'
-import {authenticate} from './authenticate.ts'
+import {claimOf, identify} from './authenticate.ts'
 import type {RequestContext} from './context.ts'
 import type {GraphqlParts} from './parts.ts'
 import {hardening} from './plugin.ts'
@@ -51,9 +51,11 @@ export function mountGraphql(app: FastifyInstance, parts: GraphqlParts): {close(
     },
     async handler(request, reply) {
       checkForm(request)
-      // First: what was written up to there may be the very user who asks.
+      const claim = claimOf(parts, request.headers.authorization, request.id)
+      if (claim === 'invalid') throw new HttpError(refusalOfStatus(401))
+      // What was written up to there may be the very user who asks.
       await waitForPosition(request, parts)
-      const identity = authenticate(parts, request.headers.authorization, request.id)
+      const identity = identify(parts, claim, request.id)
       if (identity === null) throw new HttpError(refusalOfStatus(401))
       const context: RequestContext = {...identity, parts, subscriptions, requestId: request.id}
       const response = await yoga.handleNodeRequestAndResponse(request, reply, context)

@@ -26,3 +26,20 @@ test('a user who is as new as the position is waited for, not turned away', asyn
   const {status, body} = await ask(engine, '{ viewer { id } }', {as: ann, headers})
   expect({status, body}).toEqual({status: 200, body: {data: {viewer: {id: `User:${ann.userId}`}}}})
 })
+
+test('nobody is kept waiting for a position who brings a token that is none', async () => {
+  const waited: bigint[] = []
+  const engine = await startEngine({
+    wrapParts: parts => ({
+      ...parts,
+      waitFor: (commit, timeoutMs) => {
+        waited.push(commit)
+        return parts.waitFor(commit, timeoutMs)
+      },
+    }),
+  })
+  onTestFinished(() => engine.stop())
+  const headers = {'x-hourhand-position': '999999999999999', authorization: 'Bearer forged'}
+  expect(await ask(engine, '{ viewer { id } }', {headers})).toMatchObject({status: 401})
+  expect(waited).not.toContain(999999999999999n)
+})
