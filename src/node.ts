@@ -7,7 +7,7 @@ import {bannerOf, signInLink, signInMinutes} from './banner.ts'
 import {defaultPolicy, type BookingPolicy} from './booking/policies.ts'
 import type {Config} from './config.ts'
 import {seedDevelopment} from './development.ts'
-import {createFleet, driverFailureOf, type DriverRegistration, type Fleet} from './drivers/fleet.ts'
+import {createFleet, type Fleet} from './drivers/fleet.ts'
 import {qemuKind} from './drivers/qemu.ts'
 import {simulatedKind} from './drivers/simulated.ts'
 import {DataFolderInUse, lockFolder, type FolderLock} from './embedded-node/folder-lock.ts'
@@ -62,7 +62,7 @@ export async function startNode(config: Config): Promise<Node> {
     masterKey: secrets.masterKey,
     policy: policyOf(config),
     timings: timingsOf(config),
-    drivers: driversOf(fleet),
+    drivers: fleet,
     readModelsFile: join(dataFolder, 'read-models.sqlite'),
     nodeId: nodeIdOf(dataFolder),
     exclusive: config.store.type === 'embedded',
@@ -265,15 +265,6 @@ function timingsOf({power}: Config): PowerTimings {
     stopGraceSeconds: power.stopGraceMs / 1000,
     killSeconds: power.killMs / 1000,
     attemptsMax: 3,
-  }
-}
-
-function driversOf(fleet: Fleet) {
-  return {
-    kinds: fleet.kinds,
-    parseConfig: (kind: string, config: unknown) => fleet.parseConfig(kind, config),
-    driver: (machineId: string, registration: DriverRegistration) => fleet.driver(machineId, registration),
-    failureOf: driverFailureOf,
   }
 }
 

@@ -5,7 +5,7 @@ import {join} from 'node:path'
 import {createTokens} from '../../src/access/tokens.ts'
 import {defaultPolicy} from '../../src/booking/policies.ts'
 import {seedDevelopment} from '../../src/development.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import {simulatedKind} from '../../src/drivers/simulated.ts'
 import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
 import {createEngine} from '../../src/engine.ts'
@@ -15,6 +15,15 @@ import {systemClock, systemIds, systemRandom, systemRandomBytes, systemTimers} f
 import {machines, minutesEach, pool, service, users} from './work.ts'
 
 const owner = {userId: idOf<'User'>('owner'), roles: ['owner'] as const, requestId: 'bench'}
+
+/** As the configuration has them when nobody sets them. */
+export const timings = {
+  bootTimeoutSeconds: 300,
+  stopResendSeconds: 10,
+  stopGraceSeconds: 60,
+  killSeconds: 30,
+  attemptsMax: 3,
+} as const
 
 /** A whole engine on a fresh data folder, as `npm start` builds it: embedded node, read models, processes running. */
 export async function startBenchEngine() {
@@ -35,13 +44,8 @@ export async function startBenchEngine() {
     randomBytes: systemRandomBytes,
     masterKey: createSecretKey(randomBytes(32)),
     policy: defaultPolicy,
-    timings: {bootTimeoutSeconds: 300, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 3},
-    drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (kind, config) => fleet.parseConfig(kind, config),
-      driver: (machineId, registration) => fleet.driver(machineId, registration),
-      failureOf: driverFailureOf,
-    },
+    timings,
+    drivers: fleet,
     readModelsFile: join(folder, 'read-models.sqlite'),
     nodeId: 'bench',
     exclusive: true,

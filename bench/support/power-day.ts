@@ -1,5 +1,6 @@
 import {simulatedKind} from '../../src/drivers/simulated.ts'
-import {driverFailureOf, createFleet} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
+import {timings} from './engine.ts'
 import {createEngine} from '../../src/engine.ts'
 import {createSecretKey} from 'node:crypto'
 import {createTokens} from '../../src/access/tokens.ts'
@@ -47,13 +48,8 @@ export async function liveDay(machines: number, seed: number): Promise<Day> {
     tokens: createTokens({keys, issuer: 'bench', audience: 'bench', clock: time.clock, ids}),
     masterKey: createSecretKey(Buffer.alloc(32, 2)),
     policy: defaultPolicy,
-    timings: {bootTimeoutSeconds: 300, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 3},
-    drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (name, config) => fleet.parseConfig(name, config),
-      driver: (machineId, registration) => fleet.driver(machineId, registration),
-      failureOf: driverFailureOf,
-    },
+    timings,
+    drivers: fleet,
     readModelsFile: ':memory:',
     nodeId: 'bench',
     exclusive: true,

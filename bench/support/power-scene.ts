@@ -8,9 +8,10 @@ import {accountStream} from '../../src/account/events.ts'
 import {defaultPolicy} from '../../src/booking/policies.ts'
 import {calendar} from '../../src/calendar/decider.ts'
 import {calendarStream} from '../../src/calendar/events.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import {simulatedKind, type PowerEffect} from '../../src/drivers/simulated.ts'
 import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
+import {timings} from './engine.ts'
 import {createEngine, type Engine} from '../../src/engine.ts'
 import {connectEventStore} from '../../src/event-store/esdb.ts'
 import type {EventStore, Position, RecordedEvent} from '../../src/event-store/port.ts'
@@ -66,19 +67,8 @@ export async function startPowerScene({clock, timers}: SceneOptions): Promise<Po
         randomBytes: systemRandomBytes,
         masterKey: createSecretKey(randomBytes(32)),
         policy: defaultPolicy,
-        timings: {
-          bootTimeoutSeconds: 300,
-          stopResendSeconds: 10,
-          stopGraceSeconds: 60,
-          killSeconds: 30,
-          attemptsMax: 3,
-        },
-        drivers: {
-          kinds: fleet.kinds,
-          parseConfig: (name, config) => fleet.parseConfig(name, config),
-          driver: (machineId, registration) => fleet.driver(machineId, registration),
-          failureOf: driverFailureOf,
-        },
+        timings,
+        drivers: fleet,
         readModelsFile: join(folder, 'read-models.sqlite'),
         nodeId: 'bench',
         exclusive: true,

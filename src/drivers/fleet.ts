@@ -8,6 +8,8 @@ export interface Fleet {
     : never
   /** Null: no kind of that name. The driver is opened at the first call and kept. */
   driver(machineId: string, registration: DriverRegistration): MachineDriver | null
+  /** What any error that a call of these drivers can end with comes to. */
+  failureOf(error: unknown): Pick<DriverError, 'class' | 'message' | 'retryAfterMs'>
   close(): Promise<void>
 }
 
@@ -35,6 +37,7 @@ export function createFleet(kinds: readonly DriverKind[]): Fleet {
       open.set(machineId, {registration: asText, driver})
       return driver
     },
+    failureOf,
     async close() {
       await Promise.allSettled([...open.values()].map(({driver}) => driver.close()))
       open.clear()
@@ -42,10 +45,8 @@ export function createFleet(kinds: readonly DriverKind[]): Fleet {
   }
 }
 
-/** The class of any error a driver call can end with; what is no `DriverError` is a bug and tried again like a fault. */
-export function driverFailureOf(error: unknown): {class: string; message: string; retryAfterMs: number | null} {
-  if (error instanceof DriverError) {
-    return {class: error.class, message: error.message, retryAfterMs: error.retryAfterMs}
-  }
+/** What is no `DriverError` is a bug and tried again like a fault. */
+function failureOf(error: unknown): ReturnType<Fleet['failureOf']> {
+  if (error instanceof DriverError) return error
   return {class: 'transient', message: error instanceof Error ? error.message : 'unknown error', retryAfterMs: null}
 }

@@ -3,7 +3,7 @@ import {createSecretKey} from 'node:crypto'
 import type {MakePace} from '../../projections/runner.ts'
 import {createTokens} from '../../src/access/tokens.ts'
 import {defaultPolicy, type BookingPolicy} from '../../src/booking/policies.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import {simulatedKind} from '../../src/drivers/simulated.ts'
 import {createEngine, type Engine} from '../../src/engine.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
@@ -55,12 +55,7 @@ export function startNode({name, store, clock, timers, random, pace, complain}: 
     randomBytes: count => Buffer.from(Array.from({length: count}, () => Math.floor(random() * 256))),
     tokens: createTokens({keys, issuer: 'test', audience: 'test', clock, ids}),
     masterKey: createSecretKey(Buffer.alloc(32, 2)),
-    drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (kind, config) => fleet.parseConfig(kind, config),
-      driver: (machineId, registration) => fleet.driver(machineId, registration),
-      failureOf: driverFailureOf,
-    },
+    drivers: fleet,
     readModelsFile: ':memory:',
     nodeId: name,
     // Nodes share the store, and one of them acts.

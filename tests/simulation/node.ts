@@ -3,7 +3,7 @@ import {createSecretKey} from 'node:crypto'
 import type {MakePace} from '../../projections/runner.ts'
 import {createTokens} from '../../src/access/tokens.ts'
 import {defaultPolicy} from '../../src/booking/policies.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import {DriverError, type DriverKind} from '../../src/drivers/port.ts'
 import {createEngine, type Engine, type Tempo} from '../../src/engine.ts'
 import {QueueFull, TooManyConflicts} from '../../src/event-store/lane.ts'
@@ -86,13 +86,11 @@ export function startNode(parts: NodeParts): Node {
     masterKey: createSecretKey(Buffer.alloc(32, 2)),
     policy: defaultPolicy,
     drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (name, config) => fleet.parseConfig(name, config),
+      ...fleet,
       driver(machineId, registration) {
         const driver = fleet.driver(machineId, registration)
         return driver === null ? null : distant(driver, parts, life)
       },
-      failureOf: driverFailureOf,
     },
     readModelsFile: parts.readModelsFile,
     nodeId: parts.name,

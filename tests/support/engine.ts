@@ -8,7 +8,7 @@ import {createTokens, type Tokens} from '../../src/access/tokens.ts'
 import {allRoles, type Role} from '../../src/access/events.ts'
 import {defaultPolicy, type BookingPolicy} from '../../src/booking/policies.ts'
 import type {Caller} from '../../src/dispatch/caller.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import {simulatedKind} from '../../src/drivers/simulated.ts'
 import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
 import {createEngine, type Engine} from '../../src/engine.ts'
@@ -95,12 +95,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     masterKey: secrets.masterKey,
     policy: {...defaultPolicy, ...options.policy},
     timings: {bootTimeoutSeconds: 300, stopResendSeconds: 10, stopGraceSeconds: 60, killSeconds: 30, attemptsMax: 3},
-    drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (kind, config) => fleet.parseConfig(kind, config),
-      driver: (machineId, registration) => fleet.driver(machineId, registration),
-      failureOf: driverFailureOf,
-    },
+    drivers: fleet,
     readModelsFile: ':memory:',
     nodeId: 'test-node',
     exclusive: true,

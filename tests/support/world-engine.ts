@@ -2,7 +2,7 @@
 import {createSecretKey, randomBytes} from 'node:crypto'
 import {createTokens} from '../../src/access/tokens.ts'
 import {defaultPolicy, type BookingPolicy} from '../../src/booking/policies.ts'
-import {createFleet, driverFailureOf} from '../../src/drivers/fleet.ts'
+import {createFleet} from '../../src/drivers/fleet.ts'
 import type {DriverKind} from '../../src/drivers/port.ts'
 import {createEngine, type Engine} from '../../src/engine.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
@@ -82,15 +82,13 @@ export function buildEngine(
     masterKey: createSecretKey(randomBytes(32)),
     policy: {...defaultPolicy, ...policy},
     drivers: {
-      kinds: fleet.kinds,
-      parseConfig: (name, config) => fleet.parseConfig(name, config),
+      ...fleet,
       driver(machineId, registration) {
         const driver = fleet.driver(machineId, registration)
         return driver === null || engineOptions.driverGate === undefined
           ? driver
           : gatedDriver(driver, engineOptions.driverGate)
       },
-      failureOf: driverFailureOf,
     },
     readModelsFile: engineOptions.readModels ?? ':memory:',
     nodeId: engineOptions.nodeId ?? 'node-a',
