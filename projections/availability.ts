@@ -1,5 +1,5 @@
 import type {DatabaseSync} from 'node:sqlite'
-import type {PoolId} from '../src/kernel/ids.ts'
+import type {BookingId, MachineId, PoolId, ServiceId, UserId} from '../src/kernel/ids.ts'
 import {msOf} from '../src/kernel/time.ts'
 import type {Projection} from './projection.ts'
 
@@ -76,20 +76,19 @@ function poolOf(calendarStream: string): string {
 }
 
 export interface OfferRow {
-  readonly machine_id: string
-  /** JSON array of service ids. */
-  readonly services: string
+  readonly machineId: MachineId
+  readonly services: readonly ServiceId[]
 }
 
 export interface AllocationRow {
-  readonly booking_id: string
-  readonly machine_id: string
-  readonly user_id: string
-  readonly service_id: string
-  readonly start_ms: number
-  readonly end_ms: number
-  readonly warm_up_ms: number
-  readonly turnaround_ms: number
+  readonly bookingId: BookingId
+  readonly machineId: MachineId
+  readonly userId: UserId
+  readonly serviceId: ServiceId
+  readonly startMs: number
+  readonly endMs: number
+  readonly warmUpMs: number
+  readonly turnaroundMs: number
 }
 
 export interface AvailabilityQueries {
@@ -111,10 +110,27 @@ export function availabilityQueries(db: DatabaseSync): AvailabilityQueries {
   return {
     poolAgenda(poolId, fromMs, toMs) {
       const rows = allocations.all(poolId, fromMs - lookBackMs, toMs, fromMs)
-      return {
-        offers: offers.all(poolId) as unknown as OfferRow[],
-        allocations: rows as unknown as AllocationRow[],
-      }
+      return {offers: offers.all(poolId).map(toOffer), allocations: rows.map(toAllocation)}
     },
+  }
+}
+
+type Row = Record<string, unknown>
+
+// Rows hold ids as the events had them, which the registry has checked.
+function toOffer(row: Row): OfferRow {
+  return {machineId: row['machine_id'] as MachineId, services: JSON.parse(String(row['services'])) as ServiceId[]}
+}
+
+function toAllocation(row: Row): AllocationRow {
+  return {
+    bookingId: row['booking_id'] as BookingId,
+    machineId: row['machine_id'] as MachineId,
+    userId: row['user_id'] as UserId,
+    serviceId: row['service_id'] as ServiceId,
+    startMs: Number(row['start_ms']),
+    endMs: Number(row['end_ms']),
+    warmUpMs: Number(row['warm_up_ms']),
+    turnaroundMs: Number(row['turnaround_ms']),
   }
 }

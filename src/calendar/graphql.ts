@@ -1,20 +1,10 @@
-import type {AllocationRow, OfferRow} from '../../projections/availability.ts'
 import {builder} from '../graphql/builder.ts'
 import {badInput} from '../graphql/errors.ts'
 import {idInput} from '../graphql/inputs.ts'
 import {serviceRef} from '../graphql/refs.ts'
 import {defineRefusal, payloadUnion, type AnyRefusal} from '../graphql/refusals.ts'
-import {idOf, type BookingId, type MachineId, type ServiceId, type UserId} from '../kernel/ids.ts'
 import {msBetween} from '../kernel/time.ts'
-import {
-  agendaWindow,
-  availableSlots,
-  windowDaysMax,
-  type Availability,
-  type MachineAllocation,
-  type Offer,
-  type Slot,
-} from './availability.ts'
+import {agendaWindow, availableSlots, windowDaysMax, type Availability, type Slot} from './availability.ts'
 import type {CalendarRefusal} from './decider.ts'
 
 type RefusalOf<Type> = Extract<CalendarRefusal, {type: Type}>
@@ -102,26 +92,7 @@ builder.queryField('availability', t =>
       // Times near year 9999 have no end that can be written; the horizon ends long before.
       if (msBetween(now, from) > policy.horizonDays * 86_400_000) return {slots: [], searchedUntil: null}
       const {fromMs, toMs} = agendaWindow(wish)
-      const {offers, allocations} = parts.queries.availability.poolAgenda(realm.poolId, fromMs, toMs)
-      const calendar = {offers: offers.map(toOffer), allocations: allocations.map(toAllocation)}
-      return availableSlots(wish, policy, calendar, now)
+      return availableSlots(wish, policy, parts.queries.availability.poolAgenda(realm.poolId, fromMs, toMs), now)
     },
   }),
 )
-
-function toOffer(row: OfferRow): Offer {
-  return {machineId: idOf<'Machine'>(row.machine_id), services: JSON.parse(row.services) as ServiceId[]}
-}
-
-function toAllocation(row: AllocationRow): MachineAllocation {
-  return {
-    machineId: row.machine_id as MachineId,
-    bookingId: row.booking_id as BookingId,
-    userId: row.user_id as UserId,
-    serviceId: row.service_id as ServiceId,
-    startMs: row.start_ms,
-    endMs: row.end_ms,
-    warmUpMs: row.warm_up_ms,
-    turnaroundMs: row.turnaround_ms,
-  }
-}

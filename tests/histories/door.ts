@@ -1,10 +1,10 @@
 /** Through what clients come in: the dispatcher of an engine in this process. GraphQL has a door of its own. */
-import {availableSlots, agendaWindow, type MachineAllocation, type Offer} from '../../src/calendar/availability.ts'
+import {availableSlots, agendaWindow} from '../../src/calendar/availability.ts'
 import {account} from '../../src/account/decider.ts'
 import {accountStream} from '../../src/account/events.ts'
 import {commandIdOf, type Caller} from '../../src/dispatch/caller.ts'
 import type {Engine} from '../../src/engine.ts'
-import {derivedUuid, idOf, type BookingId, type MachineId, type ServiceId, type UserId} from '../../src/kernel/ids.ts'
+import {derivedUuid, idOf, type BookingId, type UserId} from '../../src/kernel/ids.ts'
 import {instantFromMs, msOf, type Clock} from '../../src/kernel/time.ts'
 import type {Answer, Booked, Call} from './history.ts'
 
@@ -138,23 +138,7 @@ function slotsOf(engine: Engine, clock: Clock, {account, pool, window}: Extract<
   const to = instantFromMs(window.toMs)
   const wish = {serviceId: service, from, to, minutes: window.minutes, userId: idOf<'User'>(account)}
   const {fromMs, toMs} = agendaWindow(wish)
-  const {offers, allocations} = engine.queries.availability.poolAgenda(idOf(pool), fromMs, toMs)
-  const calendar = {
-    offers: offers.map((row): Offer => ({
-      machineId: idOf(row.machine_id),
-      services: JSON.parse(row.services) as ServiceId[],
-    })),
-    allocations: allocations.map((row): MachineAllocation => ({
-      machineId: row.machine_id as MachineId,
-      bookingId: row.booking_id as BookingId,
-      userId: row.user_id as UserId,
-      serviceId: row.service_id as ServiceId,
-      startMs: row.start_ms,
-      endMs: row.end_ms,
-      warmUpMs: row.warm_up_ms,
-      turnaroundMs: row.turnaround_ms,
-    })),
-  }
+  const calendar = engine.queries.availability.poolAgenda(idOf(pool), fromMs, toMs)
   const {slots} = availableSlots(wish, engine.bookings.policy, calendar, clock.now())
   return slots.map(({start, freeMachines}) => [msOf(start), freeMachines] as const)
 }
