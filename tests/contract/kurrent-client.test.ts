@@ -1,47 +1,27 @@
 import {
   jsonEvent,
-  KurrentDBClient,
   persistentSubscriptionToStreamSettingsFromDefaults,
   streamNameFilter,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client'
-import {mkdtemp, rm} from 'node:fs/promises'
-import {tmpdir} from 'node:os'
-import {join} from 'node:path'
-import {afterAll, beforeAll, expect, test} from 'vitest'
+import {expect, test} from 'vitest'
 
-import {type EmbeddedNode, startEmbeddedNode} from '../../src/embedded-node/node.ts'
+import {kurrentClient} from '../support/kurrent.ts'
 import {freshStream} from '../support/store-events.ts'
 
-/**
- * A second client, made independently of the node: what one client forgives the other may not. The two clients cannot
- * live in one thread, as the code generated for both claims the same global names. Nothing here may import the other.
- */
-let dataDir: string
-let node: EmbeddedNode
-let client: KurrentDBClient
-beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'hourhand-kurrent-'))
-  node = await startEmbeddedNode({dataDir, host: '127.0.0.1'})
-  client = KurrentDBClient.connectionString(`kurrentdb://127.0.0.1:${node.port}?tls=false`)
-})
-afterAll(async () => {
-  await client.dispose()
-  await node.close()
-  await rm(dataDir, {recursive: true, force: true})
-})
+const client = kurrentClient()
 
 const tested = (count: number) =>
   Array.from({length: count}, (_, number) => jsonEvent({type: 'Tested', data: {number}, metadata: {by: 'test'}}))
 
 test('appends, refuses a wrong revision and reads back in order', async () => {
   const stream = freshStream()
-  const appended = await client.appendToStream(stream, tested(3), {streamState: 'no_stream'})
+  const appended = await client().appendToStream(stream, tested(3), {streamState: 'no_stream'})
   expect(appended).toMatchObject({success: true, nextExpectedRevision: 2n})
-  const wrong = client.appendToStream(stream, tested(1), {streamState: 0n})
+  const wrong = client().appendToStream(stream, tested(1), {streamState: 0n})
   await expect(wrong).rejects.toBeInstanceOf(WrongExpectedVersionError)
   await expect(wrong).rejects.toMatchObject({actualState: 2n})
-  const read = await Array.fromAsync(client.readStream(stream))
+  const read = await Array.fromAsync(client().readStream(stream))
   expect(read.map(({event}) => [event?.revision, event?.data, event?.metadata])).toEqual(
     [0, 1, 2].map(number => [BigInt(number), {number}, {by: 'test'}]),
   )
@@ -49,27 +29,27 @@ test('appends, refuses a wrong revision and reads back in order', async () => {
 
 test('reads $all backwards from its end, and a stream that does not exist is not found', async () => {
   const stream = freshStream()
-  const {position} = await client.appendToStream(stream, tested(1))
-  const [last] = await Array.fromAsync(client.readAll({direction: 'backwards', fromPosition: 'end', maxCount: 1}))
+  const {position} = await client().appendToStream(stream, tested(1))
+  const [last] = await Array.fromAsync(client().readAll({direction: 'backwards', fromPosition: 'end', maxCount: 1}))
   expect(last?.event).toMatchObject({streamId: stream, position})
-  await expect(Array.fromAsync(client.readStream(freshStream()))).rejects.toMatchObject({type: 'stream-not-found'})
+  await expect(Array.fromAsync(client().readStream(freshStream()))).rejects.toMatchObject({type: 'stream-not-found'})
 })
 
 test('deletes and tombstones', async () => {
   const deleted = freshStream()
-  await client.appendToStream(deleted, tested(2))
-  await client.deleteStream(deleted, {expectedRevision: 1n})
-  expect(await client.appendToStream(deleted, tested(1))).toMatchObject({nextExpectedRevision: 2n})
-  await client.tombstoneStream(deleted)
-  await expect(client.appendToStream(deleted, tested(1))).rejects.toMatchObject({type: 'stream-deleted'})
+  await client().appendToStream(deleted, tested(2))
+  await client().deleteStream(deleted, {expectedRevision: 1n})
+  expect(await client().appendToStream(deleted, tested(1))).toMatchObject({nextExpectedRevision: 2n})
+  await client().tombstoneStream(deleted)
+  await expect(client().appendToStream(deleted, tested(1))).rejects.toMatchObject({type: 'stream-deleted'})
 })
 
 test('a subscription gets what is stored and then what is appended, once each', async () => {
   const stream = freshStream()
-  await client.appendToStream(stream, tested(5))
-  const subscription = client.subscribeToAll({filter: streamNameFilter({prefixes: [stream]})})
+  await client().appendToStream(stream, tested(5))
+  const subscription = client().subscribeToAll({filter: streamNameFilter({prefixes: [stream]})})
   const revisions: unknown[] = []
-  subscription.once('caughtUp', () => void client.appendToStream(stream, tested(5)))
+  subscription.once('caughtUp', () => void client().appendToStream(stream, tested(5)))
   for await (const {event} of subscription) {
     revisions.push(event?.revision)
     if (revisions.length === 10) break
@@ -79,10 +59,10 @@ test('a subscription gets what is stored and then what is appended, once each', 
 
 test('a persistent subscription delivers, sends again what is refused, and tells about itself', async () => {
   const stream = freshStream()
-  await client.appendToStream(stream, tested(3))
+  await client().appendToStream(stream, tested(3))
   const settings = persistentSubscriptionToStreamSettingsFromDefaults({startFrom: 'start'})
-  await client.createPersistentSubscriptionToStream(stream, 'group', settings)
-  const subscription = client.subscribeToPersistentSubscriptionToStream(stream, 'group', {bufferSize: 1})
+  await client().createPersistentSubscriptionToStream(stream, 'group', settings)
+  const subscription = client().subscribeToPersistentSubscriptionToStream(stream, 'group', {bufferSize: 1})
   const got: unknown[] = []
   for await (const resolved of subscription) {
     got.push([resolved.event?.revision, resolved.retryCount])
@@ -96,10 +76,10 @@ test('a persistent subscription delivers, sends again what is refused, and tells
     [1n, 0],
     [2n, 0],
   ])
-  const info = await client.getPersistentSubscriptionToStreamInfo(stream, 'group')
+  const info = await client().getPersistentSubscriptionToStreamInfo(stream, 'group')
   expect(info).toMatchObject({groupName: 'group', settings, stats: {totalItems: 4n, lastKnownEventRevision: 2n}})
-  await client.deletePersistentSubscriptionToStream(stream, 'group')
-  await expect(client.getPersistentSubscriptionToStreamInfo(stream, 'group')).rejects.toMatchObject({
+  await client().deletePersistentSubscriptionToStream(stream, 'group')
+  await expect(client().getPersistentSubscriptionToStreamInfo(stream, 'group')).rejects.toMatchObject({
     type: 'persistent-subscription-does-not-exist',
   })
 })

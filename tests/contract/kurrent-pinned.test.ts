@@ -1,34 +1,14 @@
-import {
-  jsonEvent,
-  KurrentDBClient,
-  persistentSubscriptionToAllSettingsFromDefaults,
-  streamNameFilter,
-} from '@kurrent/kurrentdb-client'
-import {mkdtemp, rm} from 'node:fs/promises'
-import {tmpdir} from 'node:os'
-import {join} from 'node:path'
-import {afterAll, beforeAll, expect, test} from 'vitest'
+import {jsonEvent, persistentSubscriptionToAllSettingsFromDefaults, streamNameFilter} from '@kurrent/kurrentdb-client'
+import {expect, test} from 'vitest'
 
-import {type EmbeddedNode, startEmbeddedNode} from '../../src/embedded-node/node.ts'
+import {kurrentClient} from '../support/kurrent.ts'
 import {freshStream} from '../support/store-events.ts'
 
 /**
- * The consumer strategy that only this client can ask for (kurrent-client.test.ts says why it is alone). What it does
+ * The consumer strategy that only this client can ask for (support/kurrent.ts says why it is alone). What it does
  * with events without a usable correlation id is what EventStoreDB's own tests say.
  */
-let dataDir: string
-let node: EmbeddedNode
-let client: KurrentDBClient
-beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'hourhand-kurrent-'))
-  node = await startEmbeddedNode({dataDir, host: '127.0.0.1'})
-  client = KurrentDBClient.connectionString(`kurrentdb://127.0.0.1:${node.port}?tls=false`)
-})
-afterAll(async () => {
-  await client.dispose()
-  await node.close()
-  await rm(dataDir, {recursive: true, force: true})
-})
+const client = kurrentClient()
 
 interface Sent {
   readonly stream: string
@@ -46,9 +26,9 @@ async function takenByTwo(prefix: string, sent: readonly Sent[]): Promise<readon
     consumerStrategyName: 'PinnedByCorrelation',
     startFrom: 'end',
   })
-  await client.createPersistentSubscriptionToAll(prefix, settings, {filter: streamNameFilter({prefixes: [prefix]})})
-  expect(await client.getPersistentSubscriptionToAllInfo(prefix)).toMatchObject({settings})
-  const consumers = [1, 2].map(() => client.subscribeToPersistentSubscriptionToAll(prefix, {bufferSize: 100}))
+  await client().createPersistentSubscriptionToAll(prefix, settings, {filter: streamNameFilter({prefixes: [prefix]})})
+  expect(await client().getPersistentSubscriptionToAllInfo(prefix)).toMatchObject({settings})
+  const consumers = [1, 2].map(() => client().subscribeToPersistentSubscriptionToAll(prefix, {bufferSize: 100}))
   await Promise.all(
     consumers.map(consumer => {
       const {promise, resolve} = Promise.withResolvers<undefined>()
@@ -57,7 +37,7 @@ async function takenByTwo(prefix: string, sent: readonly Sent[]): Promise<readon
     }),
   )
   for (const {stream, metadata} of sent) {
-    await client.appendToStream(stream, jsonEvent({type: 'Tested', data: {}, metadata}))
+    await client().appendToStream(stream, jsonEvent({type: 'Tested', data: {}, metadata}))
   }
   const taken: Taken[] = []
   await Promise.all(
