@@ -42,8 +42,6 @@ export interface MachineWorkerParts {
   readonly driverOf: (machineId: MachineId) => PowerDriver | null
   readonly failureOf: (error: unknown) => DriverFailure
   readonly bookingsOn: (machineId: MachineId) => readonly PoweredBooking[]
-  /** Resolves when no other look is due. */
-  readonly othersFirst?: () => Promise<void>
 }
 
 /** What a worker knows of a machine without asking the store. */
@@ -66,12 +64,14 @@ const observeTimeoutMs = 5_000
 /**
  * One look at one machine: see, decide, record the intent, and only then call the driver. What the driver answers is
  * recorded too, but proves nothing; the next look does. Never two at once for one machine: the scheduler sees to it.
+ * `othersFirst` resolves when no other look is due.
  */
 export async function lookAtMachine(
   parts: MachineWorkerParts,
   machineId: MachineId,
   known: KnownMachine | null,
   lease: HeldLease,
+  othersFirst: () => Promise<void>,
 ): Promise<Looked> {
   const {handler, clock, ids, timings, intervals} = parts
   const driver = parts.driverOf(machineId)
@@ -103,7 +103,7 @@ export async function lookAtMachine(
 
   const answer = await call(parts, driver, intent.data, lease.held)
   // What the driver said can be written down a little later; other machines' commands cannot wait.
-  await parts.othersFirst?.()
+  await othersFirst()
   const settled = await send(answer)
   if (!settled.ok || settled.state === null) return {known: null, lookAgainAt: clock.now(), commit: looked.commit}
   return again(settled.state, settled.commit ?? looked.commit)

@@ -79,12 +79,8 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     const id = idOf<'Machine'>(machineId) as MachineId
     await checkOffer(id)
     const {lifted} = fleet
-    const {known, lookAgainAt, commit} = await lookAtMachine(
-      {...worker, othersFirst},
-      id,
-      fleet.known.get(id) ?? null,
-      lease,
-    )
+    const before = fleet.known.get(id) ?? null
+    const {known, lookAgainAt, commit} = await lookAtMachine(worker, id, before, lease, othersFirst)
     // An operator's act during the look may not be in what the look saw.
     if (known === null || fleet.lifted !== lifted) fleet.known.delete(id)
     else fleet.known.set(id, known)
