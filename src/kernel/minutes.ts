@@ -4,8 +4,6 @@ export type Minutes = number & {readonly __brand: 'Minutes'}
 /** About 4,000 years. The bound is what a GraphQL Int can say, and keeps a million sums exact. */
 export const minutesMax = 2_147_483_647
 
-export const noMinutes = 0 as Minutes
-
 /** Brands a count that this program made. Throws on what is no whole count from 0 to `minutesMax` (a bug, not an input). */
 export function minutes(count: number): Minutes {
   const parsed = parseMinutes(count)
@@ -18,21 +16,6 @@ export function parseMinutes(value: unknown): Minutes | null {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > minutesMax) return null
   // −0 equals 0 but is written `-0` by some and `0` by others; two spellings of one fact must not exist.
   return (value + 0) as Minutes
-}
-
-export function addMinutes(a: Minutes, b: Minutes): Minutes {
-  return minutes(a + b)
-}
-
-/** a − b. Throws when b is the larger: whether it fits is a rule that the caller decides first. */
-export function subtractMinutes(a: Minutes, b: Minutes): Minutes {
-  return minutes(a - b)
-}
-
-export function sumMinutes(counts: Iterable<Minutes>): Minutes {
-  let sum = 0
-  for (const count of counts) sum += count
-  return minutes(sum)
 }
 
 /** `0 min`, `45 min`, `2 h`, `1 h 30 min`. Hours are not folded into days: packs are sold in hours. */

@@ -34,28 +34,13 @@ export function isCurrency(code: string): boolean {
   return knownCurrencies.has(code)
 }
 
-/** Throws on two currencies: no rate is known here, so such a sum is a bug. */
-export function addMoney(a: Money, b: Money): Money {
-  return money(a.amountMinor + sameCurrency(a, b).amountMinor, a.currency)
-}
-
 /** a − b. Throws on two currencies and when b is the larger. */
 export function subtractMoney(a: Money, b: Money): Money {
   return money(a.amountMinor - sameCurrency(a, b).amountMinor, a.currency)
 }
 
-/** Negative when a is less, 0 when equal, positive when more. Throws on two currencies. */
-export function compareMoney(a: Money, b: Money): number {
-  return a.amountMinor - sameCurrency(a, b).amountMinor
-}
-
 export function equalMoney(a: Money, b: Money): boolean {
   return a.amountMinor === b.amountMinor && a.currency === b.currency
-}
-
-/** The price of `count` of one thing. */
-export function multiplyMoney(price: Money, count: number): Money {
-  return money(price.amountMinor * count, price.currency)
 }
 
 /**

@@ -51,13 +51,6 @@ export function* entriesOf<Value>(map: PersistentMap<Value>): Generator<readonly
   }
 }
 
-export function* valuesOf<Value>(map: PersistentMap<Value>): Generator<Value> {
-  for (const branch of map.branches) {
-    if (branch === undefined) continue
-    for (const leaf of branch) if (leaf !== undefined) yield* leaf.values()
-  }
-}
-
 function withLeaf<Value>(
   branches: PersistentMap<Value>['branches'],
   hash: number,

@@ -3,7 +3,7 @@ import {account, availableMinutes, type AccountCommand, type AccountState} from 
 import type {AccountEvent} from '../../src/account/events.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf} from '../../src/kernel/ids.ts'
-import {entriesOf, lookUp, valuesOf} from '../../src/kernel/persistent-map.ts'
+import {entriesOf, lookUp} from '../../src/kernel/persistent-map.ts'
 import {plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import {at, seeded, termsOf} from '../support/given.ts'
 
@@ -47,7 +47,7 @@ test.each([1, 2, 3])('every balance holds after every event of 2,000 random comm
 /** Per grant: granted = available + held + captured + expired, nothing below zero; what is held is held by someone. */
 function expectBalanced(state: AccountState): void {
   const heldByGrant = new Map<string, number>()
-  for (const {draws} of valuesOf(state.holds)) {
+  for (const [, {draws}] of entriesOf(state.holds)) {
     for (const {grantId, minutes} of draws) heldByGrant.set(grantId, (heldByGrant.get(grantId) ?? 0) + minutes)
   }
   for (const {grantId, minutes, available, held, captured, expired} of state.grants) {

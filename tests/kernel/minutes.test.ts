@@ -1,13 +1,5 @@
 import {describe, expect, test} from 'vitest'
-import {
-  addMinutes,
-  formatMinutes,
-  minutes,
-  minutesMax,
-  parseMinutes,
-  subtractMinutes,
-  sumMinutes,
-} from '../../src/kernel/minutes.ts'
+import {formatMinutes, minutes, minutesMax, parseMinutes} from '../../src/kernel/minutes.ts'
 
 describe('minutes', () => {
   test.each([0, 1, 90, minutesMax])('takes the whole count %d', count => {
@@ -26,19 +18,6 @@ describe('minutes', () => {
 
   test('knows only one zero', () => {
     expect(Object.is(minutes(-0), 0)).toBe(true)
-  })
-
-  test('adds, subtracts and sums whole minutes', () => {
-    expect(addMinutes(minutes(60), minutes(30))).toBe(90)
-    expect(subtractMinutes(minutes(60), minutes(60))).toBe(0)
-    expect(sumMinutes([minutes(60), minutes(30), minutes(1)])).toBe(91)
-    expect(sumMinutes([])).toBe(0)
-  })
-
-  test('never goes below zero or beyond the bound', () => {
-    expect(() => subtractMinutes(minutes(59), minutes(60))).toThrow(RangeError)
-    expect(() => addMinutes(minutes(minutesMax), minutes(1))).toThrow(RangeError)
-    expect(() => sumMinutes([minutes(minutesMax), minutes(1)])).toThrow(RangeError)
   })
 
   test.each([
