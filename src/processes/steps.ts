@@ -55,8 +55,8 @@ export async function stepBooking(parts: StepParts, bookingId: BookingId): Promi
   if (step.do === 'nothing') return {commit: null, lookAgainAt: step.lookAgainAt}
   if (step.do === 'failOver') return failOver(parts, bookingId, row, step.mayFail)
   // A session can be interrupted and resumed twice at what counts as one moment: each time is a command of its own.
-  const turn = 'at' in step ? [step.at, now] : ['']
-  const meta = metaOf('booking', step.do, bookingId, ...turn)
+  const times = 'at' in step ? [step.at, now] : []
+  const meta = metaOf('booking', step.do, bookingId, ...times)
   const {userId, poolId} = row.terms
   switch (step.do) {
     case 'finishBooking': {
