@@ -15,12 +15,13 @@ export async function freezeHolder(scene: Scene): Promise<void> {
   try {
     await takeOver(scene, holder)
     // What the new holder does now, the old one must not do again when it comes to.
-    await after(500 + scene.dice.below(1_500))
+    await untilAnswered(scene)
   } finally {
     process.kill(program.pid, 'SIGCONT')
   }
   scene.say(`${holder.name} goes on`)
-  await after(1_000)
+  await untilBack(program.url)
+  await untilAnswered(scene)
 }
 
 /**
@@ -35,10 +36,12 @@ export async function thawFirst(scene: Scene): Promise<void> {
   await untilStopped(program.pid)
   scene.say(`${holder.name} stands still`)
   await takeOver(scene, holder)
-  await after(500)
+  await untilAnswered(scene)
   const before = scene.park.commands.length
   process.kill(program.pid, 'SIGCONT')
-  await after(1_500)
+  // Its timers, and what it was about to do, come before it answers anybody.
+  await untilBack(program.url)
+  await untilAnswered(scene)
   const late = scene.park.commands.slice(before).filter(({by}) => by === holder.name)
   if (late.length > 0) scene.report(`${holder.name} acted when it had lost the lease: ${JSON.stringify(late)}`)
 }
@@ -54,6 +57,12 @@ async function untilStopped(pid: number): Promise<void> {
   }
 }
 
+/** A program that stood still runs again. */
+async function untilBack(url: string): Promise<void> {
+  const {status} = await fetch(`${url}/health/live`, {signal: AbortSignal.timeout(60_000)})
+  if (status !== 200) throw new Error(`${url} does not live: ${status}`)
+}
+
 /** The lease holder dies, or leaves in order, and comes back when another has taken over. */
 export async function endHolder(scene: Scene, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
   const holder = await untilHeld(scene)
@@ -61,7 +70,7 @@ export async function endHolder(scene: Scene, signal: 'SIGKILL' | 'SIGTERM'): Pr
   scene.say(`${holder.name} gets ${signal}`)
   await takeOver(scene, holder)
   await ended
-  await after(500)
+  await untilAnswered(scene)
   await scene.start(holder)
 }
 
