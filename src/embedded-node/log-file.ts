@@ -2,10 +2,11 @@
 import {closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync} from 'node:fs'
 import {dirname} from 'node:path'
 import {backup, DatabaseSync} from 'node:sqlite'
+import {setTimeout as after} from 'node:timers/promises'
 
 import {DataFolderInUse, isBusy} from './folder-lock.ts'
 import {countRemoved, schema, SCHEMA_VERSION} from './schema.ts'
-import {diskFailure, isDamage} from './sqlite-errors.ts'
+import {diskFailure, hasNotBegun, isDamage} from './sqlite-errors.ts'
 import {walDamage} from './wal-check.ts'
 
 /** The file of the log in the folder of a node. */
@@ -200,14 +201,32 @@ export function verifyLogFile(path: string): LogSummary {
 /** Pages of 4 KiB copied before writers get their turn. */
 const BACKUP_STEP_PAGES = 256
 
-/** Copies the log as it is at the end of the copying; writes through the same `db` go on meanwhile. */
+const BACKUP_TRIES_MAX = 100
+const BACKUP_PAUSE_MS = 10
+
+/**
+ * Copies the log as it is at the end of the copying; writes through the same `db` go on meanwhile. `pause` is waited
+ * for between tries to begin; given only by tests.
+ */
 export async function copyLog(
   db: DatabaseSync,
   file: string,
   progress: (donePages: number, totalPages: number) => void,
+  pause: () => Promise<void> = () => after(BACKUP_PAUSE_MS),
 ): Promise<void> {
-  await backup(db, file, {
-    rate: BACKUP_STEP_PAGES,
-    progress: ({totalPages, remainingPages}) => progress(totalPages - remainingPages, totalPages),
-  })
+  for (let tries = 1; ; tries++) {
+    try {
+      await backup(db, file, {
+        rate: BACKUP_STEP_PAGES,
+        progress: ({totalPages, remainingPages}) => progress(totalPages - remainingPages, totalPages),
+      })
+      return
+    } catch (error) {
+      if (!hasNotBegun(error)) throw error
+      if (tries === BACKUP_TRIES_MAX) {
+        throw new Error(`the log was being written to at each of ${tries} tries to copy it; try again`, {cause: error})
+      }
+      await pause()
+    }
+  }
 }

@@ -18,3 +18,11 @@ export function diskFailure(
 
 /** The file is not what SQLite wrote. */
 export const isDamage = (error: unknown): boolean => [SQLITE_CORRUPT, SQLITE_NOTADB].includes(codeOf(error))
+
+/**
+ * A backup met a write transaction at its first step, with nothing copied yet. At a later step Node tries again by
+ * itself; at the first one, nothing being left to copy, it takes the backup for ended and reports "not an error".
+ * Source: `BackupJob::AfterThreadPoolWork` in Node's node_sqlite.cc.
+ */
+export const hasNotBegun = (error: unknown): boolean =>
+  error instanceof Error && 'errcode' in error && error.errcode === 0
