@@ -4,7 +4,7 @@ import type {Projection} from './projection.ts'
 /** Machines as operators see them: registration, what is wanted, what was seen. */
 export const machines: Projection = {
   name: 'machines',
-  version: 1,
+  version: 2,
   tables: ['machines'],
   ddl: `
     CREATE TABLE machines (
@@ -20,6 +20,9 @@ export const machines: Projection = {
       ready_since TEXT,
       last_op TEXT,
       last_op_at TEXT,
+      planned_id TEXT,
+      planned_op TEXT,
+      planned_for TEXT,
       last_error TEXT,
       quarantined_because TEXT
     ) STRICT, WITHOUT ROWID;
@@ -31,6 +34,13 @@ export const machines: Projection = {
       VALUES (?, ?, ?, ?, ?, ?, ?)`)
     const intend = db.prepare(`
       UPDATE machines SET last_op = ?, last_op_at = ?, last_error = NULL, ready_since = NULL WHERE machine_id = ?`)
+    const plan = db.prepare(`
+      UPDATE machines SET planned_id = ?, planned_op = ?, planned_for = ? WHERE machine_id = ?`)
+    const unplan = db.prepare('UPDATE machines SET planned_id = NULL WHERE machine_id = ? AND planned_id = ?')
+    const sent = db.prepare(`
+      UPDATE machines SET last_op = planned_op, last_op_at = planned_for, last_error = NULL, ready_since = NULL,
+        planned_id = NULL
+      WHERE machine_id = ? AND planned_id = ?`)
     const fail = db.prepare('UPDATE machines SET last_error = ? WHERE machine_id = ?')
     const see = db.prepare('UPDATE machines SET seen = ?, seen_at = ? WHERE machine_id = ?')
     const notReady = db.prepare('UPDATE machines SET ready_since = NULL WHERE machine_id = ?')
@@ -44,10 +54,20 @@ export const machines: Projection = {
           register.run(machineId, name, poolId, JSON.stringify(services), driver.kind, config, at)
           return
         }
-        case 'PowerCommandIntended':
-          intend.run(event.data.op, event.data.at, event.data.machineId)
+        case 'PowerCommandIntended': {
+          const {machineId, powerCommandId, op, dueAt, at} = event.data
+          if (dueAt > at) plan.run(powerCommandId, op, dueAt, machineId)
+          else intend.run(op, at, machineId)
+          return
+        }
+        case 'PowerCommandWithdrawn':
+          unplan.run(event.data.machineId, event.data.powerCommandId)
+          return
+        case 'PowerCommandAccepted':
+          sent.run(event.data.machineId, event.data.powerCommandId)
           return
         case 'PowerCommandFailed':
+          sent.run(event.data.machineId, event.data.powerCommandId)
           fail.run(`${event.data.errorClass}: ${event.data.message}`, event.data.machineId)
           return
         case 'PowerObserved': {

@@ -12,11 +12,14 @@ import {paceOf} from '../../tests/simulation/node.ts'
 import {simulatedStore} from '../../tests/simulation/store.ts'
 import {newLife, timersOf, virtualTime} from '../../tests/simulation/virtual-time.ts'
 import {bookAll, registerMachines, type PlannedBooking} from './power-scene.ts'
+import {witnessed, type Told} from './witness.ts'
 
 /** A day under virtual time: what was booked, and what the log says of it. */
 export interface Day {
   readonly bookings: number
   readonly events: readonly RecordedEvent[]
+  /** What the drivers were told, in order. */
+  readonly told: readonly Told[]
 }
 
 const minuteMs = 60_000
@@ -34,7 +37,8 @@ export async function liveDay(machines: number, seed: number): Promise<Day> {
   const random = (): number => dice.next()
   const store = simulatedStore({time, dice: diceOf(seed + 1), onEvent: () => undefined})
   const life = newLife()
-  const fleet = createFleet([simulatedKind({clock: time.clock, random})])
+  const told: Told[] = []
+  const fleet = createFleet([witnessed(simulatedKind({clock: time.clock, random}), time.clock, told)])
   const ids = {uuid: () => uuidFrom(random)}
   const keys = [{kid: 'bench', secret: createSecretKey(Buffer.alloc(48, 1))}]
   const complain = (what: string, error: Error): void => console.error(what, error)
@@ -75,7 +79,7 @@ export async function liveDay(machines: number, seed: number): Promise<Day> {
   const until = time.elapsedMs() + dawnMs - time.nowMs() + (dayMinutes + 30) * minuteMs
   while (await time.step(until));
   life.isOver = true
-  return {bookings: planned.length, events: store.log}
+  return {bookings: planned.length, events: store.log, told}
 }
 
 /** Bookings of one to four hours on every machine with gaps of minutes to hours, all edges on whole minutes. */

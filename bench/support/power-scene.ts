@@ -12,6 +12,7 @@ import {createFleet} from '../../src/drivers/fleet.ts'
 import {simulatedKind, type PowerEffect} from '../../src/drivers/simulated.ts'
 import {startEmbeddedNode} from '../../src/embedded-node/node.ts'
 import {timings} from './engine.ts'
+import {witnessed, type Told} from './witness.ts'
 import {createEngine, type Engine} from '../../src/engine.ts'
 import {connectEventStore} from '../../src/event-store/esdb.ts'
 import type {EventStore, Position, RecordedEvent} from '../../src/event-store/port.ts'
@@ -27,6 +28,8 @@ export interface PowerScene {
   readonly store: EventStore
   /** Real changes of power, in the order they were noticed. */
   readonly effects: readonly PowerEffect[]
+  /** What the drivers were told, in order. */
+  readonly told: readonly Told[]
   /** Starts an engine on the scene, with its processes when told to; resolves once it has folded the log. */
   startProgram(acting: boolean): Promise<PowerProgram>
   stop(): Promise<void>
@@ -47,6 +50,7 @@ export async function startPowerScene({clock, timers}: SceneOptions): Promise<Po
   const node = await startEmbeddedNode({dataDir: folder, host: '127.0.0.1'})
   const store = connectEventStore(node.connectionString)
   const effects: PowerEffect[] = []
+  const told: Told[] = []
   const kind = simulatedKind({clock, random: systemRandom, onEffect: effect => effects.push(effect)})
   const keys = [{kid: 'bench', secret: createSecretKey(randomBytes(48))}]
   const tokens = createTokens({keys, issuer: 'hourhand', audience: 'hourhand', clock, ids: systemIds})
@@ -55,8 +59,9 @@ export async function startPowerScene({clock, timers}: SceneOptions): Promise<Po
   return {
     store,
     effects,
+    told,
     async startProgram(acting) {
-      const fleet = createFleet([kind])
+      const fleet = createFleet([witnessed(kind, clock, told)])
       const engine = createEngine({
         store,
         tokens,

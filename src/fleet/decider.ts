@@ -1,8 +1,16 @@
 import {accept, assertNever, fold, refuse, type Decider, type Decision} from '../kernel/decider.ts'
-import type {MachineId, PoolId, ServiceId} from '../kernel/ids.ts'
+import type {MachineId} from '../kernel/ids.ts'
 import {msBetween, type Instant} from '../kernel/time.ts'
 import {machineCategory, type MachineEvent} from './events.ts'
-import {planPower, type DesiredPower, type PowerState, type PowerTimings} from './power.ts'
+import {
+  comeDue,
+  evolveMachine,
+  type Machine,
+  type MachineState,
+  type PlannedCommand,
+  type Registration,
+} from './machine-state.ts'
+import {planPower, type DesiredPower, type PowerPlan, type PowerTimings, type SinceMs} from './power.ts'
 
 /** What a look at the machine showed. */
 export type Sighting =
@@ -10,27 +18,23 @@ export type Sighting =
   | {readonly power: 'on'; readonly ready: boolean}
   | {readonly power: 'unreachable'; readonly reason: string}
 
-export interface Registration {
-  readonly machineId: MachineId
-  readonly name: string
-  readonly poolId: PoolId
-  readonly services: readonly ServiceId[]
-  readonly driver: {readonly kind: string; readonly config: Readonly<Record<string, unknown>>}
-}
-
 export type MachineCommand =
   | {readonly type: 'RegisterMachine'; readonly registration: Registration}
-  /** One look of the reconciler: records what changed and intends at most one power command. */
+  /** One look of the reconciler: records what changed and intends at most one power command, for now or for soon. */
   | {
       readonly type: 'LookAtMachine'
       readonly sighting: Sighting
       readonly desired: DesiredPower
+      /** What will be desired from a moment so near that its command is made ready now; null: nothing is that near. */
+      readonly ahead: {readonly desired: DesiredPower; readonly dueAt: Instant} | null
       readonly epoch: number
       readonly powerCommandId: string
       readonly timings: PowerTimings
       /** Milliseconds since moments of the state, by a clock that nobody sets; for all others the wall clock counts. */
       readonly ages: Readonly<Record<string, number>>
     }
+  /** The moment of a planned command has come, and it is not wanted any more; it was not sent. */
+  | {readonly type: 'WithdrawPowerCommand'; readonly powerCommandId: string}
   | {readonly type: 'AcceptPowerCommand'; readonly powerCommandId: string}
   | {
       readonly type: 'FailPowerCommand'
@@ -47,13 +51,6 @@ export type MachineRefusal =
   /** Somebody with a newer lease looks after this machine now. */
   | {readonly type: 'Fenced'; readonly epoch: number}
 
-export interface Machine extends PowerState {
-  readonly registration: Registration
-  readonly epoch: number
-}
-
-export type MachineState = Machine | null
-
 export const machine: Decider<MachineState, MachineCommand, MachineEvent, MachineRefusal> = {
   category: machineCategory,
   initial: null,
@@ -65,13 +62,17 @@ export const machine: Decider<MachineState, MachineCommand, MachineEvent, Machin
     switch (command.type) {
       case 'LookAtMachine':
         return decideLook(command, state, now)
+      case 'WithdrawPowerCommand':
+        return state.planned?.powerCommandId === command.powerCommandId
+          ? accept(withdrawn(state.planned, now))
+          : accept()
       case 'AcceptPowerCommand': {
-        if (state.inFlight?.powerCommandId !== command.powerCommandId) return accept()
+        if (!isUnderWay(state, command.powerCommandId)) return accept()
         const {powerCommandId} = command
         return accept({type: 'PowerCommandAccepted', data: {machineId, powerCommandId, at: now}})
       }
       case 'FailPowerCommand': {
-        if (state.inFlight?.powerCommandId !== command.powerCommandId) return accept()
+        if (!isUnderWay(state, command.powerCommandId)) return accept()
         const {powerCommandId, errorClass, message, retryAt} = command
         const data = {machineId, powerCommandId, errorClass, message, retryAt, at: now}
         return accept({type: 'PowerCommandFailed', data})
@@ -83,13 +84,7 @@ export const machine: Decider<MachineState, MachineCommand, MachineEvent, Machin
     }
   },
 
-  evolve(state, event) {
-    if (event.type === 'MachineRegistered') {
-      const {machineId, name, poolId, services, driver} = event.data
-      return unseen({machineId, name, poolId, services, driver})
-    }
-    return state === null ? null : evolvePower(state, event)
-  },
+  evolve: evolveMachine,
 }
 
 function decideRegistration(
@@ -109,30 +104,75 @@ function decideRegistration(
   return same ? accept() : refuse({type: 'MachineExists', machineId})
 }
 
-function decideLook(
-  command: Extract<MachineCommand, {type: 'LookAtMachine'}>,
-  state: Machine,
-  now: Instant,
-): Decision<MachineEvent, MachineRefusal> {
-  if (command.epoch < state.epoch) return refuse({type: 'Fenced', epoch: state.epoch})
-  const {machineId} = state.registration
-  const seen = changesOf(state, command.sighting, now)
+type Look = Extract<MachineCommand, {type: 'LookAtMachine'}>
+
+function decideLook(command: Look, before: Machine, now: Instant): Decision<MachineEvent, MachineRefusal> {
+  if (command.epoch < before.epoch) return refuse({type: 'Fenced', epoch: before.epoch})
   const sinceMs = (moment: Instant): number => command.ages[moment] ?? msBetween(moment, now)
-  const plan = planPower(fold(machine, state, seen) ?? state, command.desired, sinceMs, command.timings)
+  const current = comeDue(before, now)
+  const facts = changesOf(current, command.sighting, now)
+  const state = fold(machine, current, facts) ?? current
+  const plan = planPower(state, command.desired, sinceMs, command.timings)
+  const next = plan.do === 'nothing' ? planAhead(command, state, sinceMs, now) : null
+  const {planned} = state
+  if (planned !== null) {
+    if (next !== null && isSame(planned, next)) return accept(...facts)
+    facts.push(withdrawn(planned, now))
+  }
+  const {machineId} = state.registration
   switch (plan.do) {
     case 'nothing':
-      return accept(...seen)
+      return accept(...facts, ...(next === null ? [] : [intends(machineId, next, now)]))
     case 'quarantine':
-      return accept(...seen, {type: 'MachineQuarantined', data: {machineId, reason: plan.reason, at: now}})
-    case 'command': {
-      const {op, attempt} = plan
-      const {powerCommandId, epoch, desired} = command
-      const data = {machineId, powerCommandId, op, wish: desired?.for ?? null, attempt, epoch, at: now}
-      return accept(...seen, {type: 'PowerCommandIntended', data})
-    }
+      return accept(...facts, {type: 'MachineQuarantined', data: {machineId, reason: plan.reason, at: now}})
+    case 'command':
+      return accept(...facts, intends(machineId, wishOf(command, plan, command.desired, now), now))
     default:
       return assertNever(plan)
   }
+}
+
+type Wish = Omit<Extract<MachineEvent, {type: 'PowerCommandIntended'}>['data'], 'machineId' | 'at'>
+
+function wishOf(
+  {powerCommandId, epoch}: Look,
+  {op, attempt}: Extract<PowerPlan, {do: 'command'}>,
+  desired: DesiredPower,
+  dueAt: Instant,
+): Wish {
+  return {powerCommandId, op, wish: desired?.for ?? null, attempt, epoch, dueAt}
+}
+
+/**
+ * What can be foreseen of a machine that is where it should be: how it will be switched. In any other case the looks
+ * that follow one another quickly see to it.
+ */
+function planAhead(command: Look, state: Machine, sinceMs: SinceMs, now: Instant): Wish | null {
+  const {ahead, timings} = command
+  if (ahead === null) return null
+  const {desired, dueAt} = ahead
+  const isSettled = state.phase === state.seen && state.seen === (desired === null ? 'on' : 'off')
+  if (!isSettled) return null
+  const leadMs = msBetween(now, dueAt)
+  const plan = planPower(state, desired, moment => sinceMs(moment) + leadMs, timings)
+  return plan.do === 'command' ? wishOf(command, plan, desired, dueAt) : null
+}
+
+/** Of another holder of the lease nobody knows whether he still means to send it. */
+function isSame(planned: Wish, {op, wish, dueAt, epoch}: Wish): boolean {
+  return planned.op === op && planned.wish === wish && planned.dueAt === dueAt && planned.epoch === epoch
+}
+
+function isUnderWay({inFlight, planned}: Machine, powerCommandId: string): boolean {
+  return inFlight?.powerCommandId === powerCommandId || planned?.powerCommandId === powerCommandId
+}
+
+function intends(machineId: MachineId, wish: Wish, at: Instant): MachineEvent {
+  return {type: 'PowerCommandIntended', data: {machineId, ...wish, at}}
+}
+
+function withdrawn({machineId, powerCommandId}: PlannedCommand, at: Instant): MachineEvent {
+  return {type: 'PowerCommandWithdrawn', data: {machineId, powerCommandId, at}}
 }
 
 /** The facts that are new in a sighting. */
@@ -149,85 +189,6 @@ function changesOf(state: Machine, sighting: Sighting, at: Instant): MachineEven
     changes.push({type: 'MachineReady', data: {machineId, at}})
   }
   return changes
-}
-
-function evolvePower(state: Machine, event: Exclude<MachineEvent, {type: 'MachineRegistered'}>): Machine {
-  switch (event.type) {
-    case 'PowerCommandIntended': {
-      const {powerCommandId, op, wish, attempt, epoch, at} = event.data
-      const phase = op === 'start' ? 'starting' : op === 'stop' ? 'stopping' : 'killing'
-      const isRepeat = phase === state.phase && op !== 'start' && state.inFlight === null
-      const phaseSince = isRepeat ? state.phaseSince : at
-      const sameWish = wish === state.wish
-      // Only starts are counted: a stop or a kill in between must not use up the budget of the next start.
-      const attempts = op === 'start' ? attempt : sameWish ? state.attempts : 0
-      const hopeless = op !== 'start' && sameWish && state.hopeless
-      const command = {inFlight: {powerCommandId, op}, lastCommandAt: at, retryAt: null, hopeless}
-      return {...state, ...command, phase, phaseSince, wish, attempts, readySince: null, epoch}
-    }
-    case 'PowerCommandAccepted': {
-      // What was seen meanwhile counts for more than the driver's word.
-      if (state.inFlight?.op !== 'start' || state.phase !== 'starting') return {...state, inFlight: null}
-      return {...state, inFlight: null, phase: 'booting', phaseSince: event.data.at}
-    }
-    case 'PowerCommandFailed':
-      return afterFailure(state, event.data.errorClass, event.data.retryAt)
-    case 'PowerObserved':
-      return observed(state, event.data.power, event.data.at)
-    case 'MachineReady':
-      return {...state, phase: 'on', phaseSince: event.data.at, readySince: event.data.at, hopeless: false}
-    case 'MachineQuarantined':
-      return {...state, quarantined: true}
-    case 'QuarantineLifted':
-      return {...unseen(state.registration), epoch: state.epoch}
-    default:
-      return assertNever(event)
-  }
-}
-
-function afterFailure(state: Machine, errorClass: string, retryAt: Instant): Machine {
-  const failed = {...state, inFlight: null, retryAt}
-  // Nothing was tried: neither the budget nor the time a stop or a kill is given may run meanwhile.
-  const tried = errorClass !== 'rateLimited' && errorClass !== 'auth'
-  if (state.inFlight?.op !== 'start') return tried ? failed : {...failed, phaseSince: retryAt}
-  const hopeless = state.phase === 'starting' && ['permanent', 'notFound', 'unsupported'].includes(errorClass)
-  return {...failed, hopeless, attempts: tried ? state.attempts : Math.max(0, state.attempts - 1)}
-}
-
-/** A machine that stayed ready for so long has proved itself: what happens next is a new fault with a new budget. */
-const provenMs = 10 * 60_000
-
-function observed(state: Machine, power: 'off' | 'on' | 'unreachable', at: Instant): Machine {
-  if (power === 'unreachable') return {...state, seen: power}
-  const coming = state.phase === 'starting' || state.phase === 'booting'
-  const leaving = state.phase === 'stopping' || state.phase === 'killing'
-  const proven = state.phase === 'on' && state.readySince !== null && msBetween(state.readySince, at) >= provenMs
-  const attempts = proven ? 0 : state.attempts
-  if (power === 'off') {
-    // Off before it was ever seen on may mean that the start is still on its way.
-    if (coming && state.seen !== 'on') return {...state, seen: power, readySince: null}
-    return {...state, seen: power, phase: 'off', phaseSince: at, attempts, readySince: null}
-  }
-  // Nobody could tell whether the last kill arrived: its time begins anew.
-  if (state.phase === 'killing' && state.seen === 'unreachable') return {...state, seen: power, phaseSince: at}
-  const stillReady = state.phase === 'on' && state.seen === 'unreachable'
-  if (leaving || stillReady) return {...state, seen: power}
-  const phaseSince = state.phase === 'booting' ? state.phaseSince : at
-  return {...state, seen: power, phase: 'booting', phaseSince, attempts, readySince: null}
-}
-
-function unseen(registration: Registration): Machine {
-  const never = {seen: null, readySince: null, phaseSince: null, lastCommandAt: null, retryAt: null, inFlight: null}
-  return {
-    registration,
-    phase: 'unknown',
-    ...never,
-    wish: null,
-    attempts: 0,
-    hopeless: false,
-    quarantined: false,
-    epoch: 0,
-  }
 }
 
 function sorted(value: unknown): unknown {

@@ -25,6 +25,8 @@ export const machineEvents = {
   },
   /** Written before the driver is called: a crash in between is resolved by looking at the machine. */
   PowerCommandIntended: {
+    // Version 1 knew only commands that are sent at once.
+    upcasts: [(data: unknown) => ({...(data as object), dueAt: (data as {readonly at: unknown}).at})],
     schema: z.object({
       machineId,
       powerCommandId,
@@ -35,9 +37,13 @@ export const machineEvents = {
       attempt: z.int(),
       /** Of the lease under which it was intended; a lower one is refused from then on. */
       epoch: z.int(),
+      /** When the driver is to be called: at once, or at a moment soon to come, for which everything is made ready. */
+      dueAt: stored.instant,
       at,
     }),
   },
+  /** A command that was not due yet is not wanted any more; it is never sent. */
+  PowerCommandWithdrawn: {schema: z.object({machineId, powerCommandId, at})},
   PowerCommandAccepted: {schema: z.object({machineId, powerCommandId, at})},
   PowerCommandFailed: {
     schema: z.object({

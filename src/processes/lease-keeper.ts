@@ -38,6 +38,8 @@ export interface HeldLease {
 export const leaseTermMs = 10_000
 const renewalsPerTerm = 4
 const watchesPerTerm = 10
+/** What failed may work a moment later, and the work waits. */
+const retryMs = 1_000
 
 /**
  * Waits for the lease, runs `act` while it is held, and starts over when it is lost, until `signal` ends it. The lease
@@ -80,6 +82,7 @@ async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<TakenL
   let seenAtMs = clock.monotonicMs()
   while (!signal.aborted) {
     const now = await quietly(parts, () => handler.load(lease, leaseStream))
+    let wasAnswered = now !== null
     if (now !== null) {
       if (seen === null || seen.epoch !== now.epoch || seen.renewals !== now.renewals) {
         seen = now
@@ -90,9 +93,11 @@ async function takeLease(parts: LeaseParts, signal: AbortSignal): Promise<TakenL
         const goodUntilMs = clock.monotonicMs() + termMs
         const taken = await quietly(parts, () => send(parts, {type: 'TakeLease', holder: nodeId, seen: now}))
         if (taken?.ok === true) return {epoch: taken.state.epoch, goodUntilMs}
+        wasAnswered = taken !== null
       }
     }
-    await timers.sleep(termMs / watchesPerTerm, signal)
+    const watchMs = termMs / watchesPerTerm
+    await timers.sleep(wasAnswered ? watchMs : Math.min(watchMs, retryMs), signal)
   }
   return null
 }

@@ -1,19 +1,13 @@
 import type {CommandMeta, Handled} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
-import {
-  machine,
-  type Machine,
-  type MachineCommand,
-  type MachineRefusal,
-  type MachineState,
-  type Sighting,
-} from '../fleet/decider.ts'
+import {machine, type MachineCommand, type MachineRefusal, type Sighting} from '../fleet/decider.ts'
 import {machineStream, type MachineEvent} from '../fleet/events.ts'
+import {comeDue, type Machine, type MachineState, type PlannedCommand} from '../fleet/machine-state.ts'
 import type {PowerOp, PowerTimings} from '../fleet/power.ts'
 import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
 import {msBetween, plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
 import type {HeldLease} from './lease-keeper.ts'
-import {desiredPower, nextLookAt, type LookIntervals, type PoweredBooking} from './power.ts'
+import {aheadOf, desiredPower, nextLookAt, type LookIntervals, type PoweredBooking, type Wishes} from './power.ts'
 
 /** What the power process needs of a driver; `drivers/port.ts` is wider. */
 export interface PowerDriver {
@@ -64,6 +58,7 @@ const observeTimeoutMs = 5_000
 /**
  * One look at one machine: see, decide, record the intent, and only then call the driver. What the driver answers is
  * recorded too, but proves nothing; the next look does. Never two at once for one machine: the scheduler sees to it.
+ * What can be foreseen is intended a little earlier, so that nothing but the call is left to do at its moment.
  * `othersFirst` resolves when no other look is due.
  */
 export async function lookAtMachine(
@@ -75,38 +70,101 @@ export async function lookAtMachine(
 ): Promise<Looked> {
   const {handler, clock, ids, timings, intervals} = parts
   const driver = parts.driverOf(machineId)
+  const planned = known === null ? null : dueNow(known.state, lease, clock.now())
+  if (planned !== null && driver !== null) {
+    return carryOut(parts, {machineId, driver, intent: planned, lease, othersFirst})
+  }
+
   const sighting = await observe(parts, driver, lease.held)
   // A look that was cut short saw nothing.
   if (!lease.isHeld()) return unknown(null)
   const now = clock.now()
-  const {desired, until} = desiredPower(parts.bookingsOn(machineId), now)
-  const again = (state: Machine, commit: bigint | null): Looked => ({
-    known: {state, marks: marksOf(state, known?.marks, clock)},
-    lookAgainAt: nextLookAt(state, desired, until, clock.now(), intervals),
-    commit,
-  })
+  const bookings = parts.bookingsOn(machineId)
+  const wishes = desiredPower(bookings, now)
+  const again = (state: Machine, commit: bigint | null): Looked => lookedAt(parts, state, wishes, known, commit)
 
   const powerCommandId = ids.uuid()
   const ages = agesOf(known, clock)
-  const look = {type: 'LookAtMachine', sighting, desired, epoch: lease.epoch, powerCommandId, timings, ages} as const
+  const ahead = aheadOf(bookings, wishes.until, now, intervals)
+  const wish = {desired: wishes.desired, ahead, epoch: lease.epoch, powerCommandId}
+  const look = {type: 'LookAtMachine', sighting, ...wish, timings, ages} as const
   // Most looks show nothing new; the last known state is enough to tell, without asking the store.
   if (known !== null && changesNothing(known.state, look, now)) return again(known.state, null)
 
-  const send = (command: MachineCommand): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> =>
-    handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
-  const looked = await send(look)
+  const looked = await send(handler, machineId, look, powerCommandId)
   if (!looked.ok || looked.state === null) return unknown(null)
   const intent = looked.events.find(event => event.type === 'PowerCommandIntended')
-  if (intent === undefined || driver === null) return again(looked.state, looked.commit)
-  // The lease may have run out while the intent was written: its successor will see the intent and look first.
-  if (!lease.isHeld()) return unknown(looked.commit)
+  const isDue = intent !== undefined && intent.data.dueAt <= intent.data.at
+  if (!isDue || driver === null) return again(looked.state, looked.commit)
+  const act: Act = {machineId, driver, intent: intent.data, wishes, known, lease, othersFirst}
+  return tell(parts, act, looked.commit)
+}
 
-  const answer = await call(parts, driver, intent.data, lease.held)
+/** A command that this holder of the lease has planned, and whose moment has come. */
+function dueNow({planned}: Machine, lease: HeldLease, now: Instant): PlannedCommand | null {
+  return planned !== null && planned.epoch === lease.epoch && planned.dueAt <= now ? planned : null
+}
+
+/** Sends a planned command, unless what is wanted has changed meanwhile. */
+async function carryOut(parts: MachineWorkerParts, act: Omit<Act, 'wishes' | 'known'>): Promise<Looked> {
+  const {handler, clock} = parts
+  const {machineId, intent} = act
+  const wishes = desiredPower(parts.bookingsOn(machineId), clock.now())
+  if ((wishes.desired?.for ?? null) === intent.wish) return tell(parts, {...act, wishes, known: null}, null)
+  const {powerCommandId} = intent
+  const left = await send(handler, machineId, {type: 'WithdrawPowerCommand', powerCommandId}, powerCommandId)
+  return {known: null, lookAgainAt: clock.now(), commit: left.ok ? left.commit : null}
+}
+
+/** One call of a driver: what is in the log of it already, and what was known and wanted when it was decided. */
+interface Act {
+  readonly machineId: MachineId
+  readonly driver: PowerDriver
+  readonly intent: PlannedCommand
+  readonly wishes: Wishes
+  readonly known: KnownMachine | null
+  readonly lease: HeldLease
+  readonly othersFirst: () => Promise<void>
+}
+
+/** Calls the driver and writes down what it says. */
+async function tell(
+  parts: MachineWorkerParts,
+  {machineId, driver, intent, wishes, known, lease, othersFirst}: Act,
+  commit: bigint | null,
+): Promise<Looked> {
+  // The lease may have run out since the intent was decided: its successor will see the intent and look first.
+  if (!lease.isHeld()) return unknown(commit)
+  const answer = await call(parts, driver, intent, lease.held)
   // What the driver said can be written down a little later; other machines' commands cannot wait.
   await othersFirst()
-  const settled = await send(answer)
-  if (!settled.ok || settled.state === null) return {known: null, lookAgainAt: clock.now(), commit: looked.commit}
-  return again(settled.state, settled.commit ?? looked.commit)
+  const settled = await send(parts.handler, machineId, answer, intent.powerCommandId)
+  if (!settled.ok || settled.state === null) return {known: null, lookAgainAt: parts.clock.now(), commit}
+  return lookedAt(parts, settled.state, wishes, known, settled.commit ?? commit)
+}
+
+function send(
+  handler: Handler,
+  machineId: MachineId,
+  command: MachineCommand,
+  powerCommandId: string,
+): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> {
+  return handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
+}
+
+function lookedAt(
+  {clock, intervals}: MachineWorkerParts,
+  state: Machine,
+  {desired, until}: Wishes,
+  known: KnownMachine | null,
+  commit: bigint | null,
+): Looked {
+  const now = clock.now()
+  return {
+    known: {state, marks: marksOf(state, known?.marks, clock)},
+    lookAgainAt: nextLookAt(comeDue(state, now), desired, until, now, intervals),
+    commit,
+  }
 }
 
 function unknown(commit: bigint | null): Looked {

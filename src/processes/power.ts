@@ -1,6 +1,6 @@
 import type {DesiredPower, PowerPhase} from '../fleet/power.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
-import {minInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
+import {minInstant, msBetween, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 
 /** A booking that is confirmed or started, on the machine in question. */
 export interface PoweredBooking {
@@ -8,14 +8,17 @@ export interface PoweredBooking {
   readonly terms: BookingTerms
 }
 
+/** What is wanted of a machine now, and until when at least; null: nothing is to change. */
+export interface Wishes {
+  readonly desired: DesiredPower
+  readonly until: Instant | null
+}
+
 /**
  * What a machine should do now, and when that changes next. Derived from the bookings and the clock at every look,
  * never stored: a missed moment is simply seen later.
  */
-export function desiredPower(
-  bookings: readonly PoweredBooking[],
-  now: Instant,
-): {readonly desired: DesiredPower; readonly until: Instant | null} {
+export function desiredPower(bookings: readonly PoweredBooking[], now: Instant): Wishes {
   let desired: DesiredPower = null
   let until: Instant | null = null
   for (const {bookingId, terms} of bookings) {
@@ -28,6 +31,17 @@ export function desiredPower(
   return {desired, until}
 }
 
+/** What will be wanted from `until` on, when that is so near that it is to be made ready now. */
+export function aheadOf(
+  bookings: readonly PoweredBooking[],
+  until: Instant | null,
+  now: Instant,
+  {aheadMs}: LookIntervals,
+): {readonly desired: DesiredPower; readonly dueAt: Instant} | null {
+  if (until === null || msBetween(now, until) > aheadMs) return null
+  return {desired: desiredPower(bookings, until).desired, dueAt: until}
+}
+
 /** Milliseconds between looks at a machine. */
 export interface LookIntervals {
   /** While it is on its way from one state to another. */
@@ -36,9 +50,14 @@ export interface LookIntervals {
   readonly onMs: number
   /** While it should be off and is: how late a machine that somebody else switched on is noticed. */
   readonly offMs: number
+  /**
+   * So long before a machine is to be switched, its command is made ready: thousands may be due at one minute, and each
+   * needs a look and an append of its own first.
+   */
+  readonly aheadMs: number
 }
 
-export const defaultLookIntervals: LookIntervals = {changingMs: 500, onMs: 10_000, offMs: 60_000}
+export const defaultLookIntervals: LookIntervals = {changingMs: 500, onMs: 10_000, offMs: 60_000, aheadMs: 10_000}
 
 /** When to look at the machine again, given what it is like after this look. */
 export function nextLookAt(
@@ -62,7 +81,9 @@ export function nextLookAt(
   const mustWait = !isSteady && machine.retryAt !== null && machine.retryAt > routine
   // A provider may say to come back in hours; the machine is looked at meanwhile all the same.
   const waiting = mustWait ? minInstant(machine.retryAt, plusMs(now, intervals.offMs)) : routine
-  return until === null ? waiting : minInstant(waiting, until)
+  if (until === null) return waiting
+  const readyFrom = plusMs(until, -intervals.aheadMs)
+  return minInstant(waiting, readyFrom > now ? readyFrom : until)
 }
 
 /** Whether the calendar should offer the machine for new bookings. */

@@ -2,6 +2,7 @@ import {idOf, type MachineId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
 import {maxInstant, plusMinutes, plusMs, type Instant} from '../kernel/time.ts'
 import type {BookingEvent} from '../booking/events.ts'
+import type {MachineEvent} from '../fleet/events.ts'
 import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {keepPlans} from './plans.ts'
@@ -51,9 +52,6 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
     if (key.startsWith('purchase:')) return after(await stepPurchase(parts, idOf<'Purchase'>(id)))
     const bookingId = idOf<'Booking'>(id)
     const now = clock.now()
-    // When very many machines are due at once, their commands come first; what is written about bookings can wait a little.
-    const busySinceMs = looks.busySinceMs()
-    if (busySinceMs !== null && clock.monotonicMs() - busySinceMs < machinesFirstMsMax) return plusMs(now, stepAsideMs)
     if (fleet.unseen.size > 0 && waitsForLook(work.booking(bookingId), fleet, now)) return plusMs(now, lookPatienceMs)
     return after(await stepBooking(parts, bookingId))
   }
@@ -94,8 +92,13 @@ export async function runProcesses(parts: ProcessParts, lease: HeldLease): Promi
 
   const common = {clock, timers, random, ...(parts.naps === undefined ? {} : {naps: parts.naps})}
   const onError = (key: string, error: Error): void => parts.onError(key, error)
-  const steps = createScheduler({...common, onError, parallelMax: parallelSteps}, perform)
   const looks = createScheduler({...common, onError, parallelMax: parallelLooks}, look)
+  // When very many machines are due at once, their commands come first; what is written of bookings can wait a little.
+  const asideMs = (): number => {
+    const busySinceMs = looks.busySinceMs()
+    return busySinceMs !== null && clock.monotonicMs() - busySinceMs < machinesFirstMsMax ? stepAsideMs : 0
+  }
+  const steps = createScheduler({...common, onError, parallelMax: parallelSteps, asideMs}, perform)
 
   const unsubscribe = parts.onEvents(events => {
     const now = clock.now()
@@ -204,8 +207,11 @@ interface Schedulers {
 
 /** Nothing changes for a booking before the machine is seen to have changed. */
 function isOwnBusiness({type, data}: AnyEvent): boolean {
-  if (type === 'PowerCommandIntended') return (data as {readonly op?: unknown}).op === 'start'
-  return type === 'PowerCommandAccepted' || type === 'PowerCommandFailed'
+  if (type === 'PowerCommandIntended') {
+    const {op, dueAt, at} = data as Extract<MachineEvent, {type: 'PowerCommandIntended'}>['data']
+    return op === 'start' || dueAt > at
+  }
+  return ['PowerCommandWithdrawn', 'PowerCommandAccepted', 'PowerCommandFailed'].includes(type)
 }
 
 /** Events of a machine that its own looks did not write. */

@@ -16,6 +16,8 @@ export interface SchedulerParts {
   /** Keys worked on at the same time. */
   readonly parallelMax: number
   readonly naps?: Naps
+  /** For how many milliseconds nothing is to be begun, since something else comes first; 0: it does not. */
+  readonly asideMs?: () => number
 }
 
 /** How to sleep while nothing is due. */
@@ -44,6 +46,7 @@ const backoffMsMax = 60_000
 export function createScheduler(parts: SchedulerParts, perform: Perform): Scheduler {
   const {clock, timers, random, onError, parallelMax} = parts
   const naps = parts.naps ?? {timers, msMax: napMsMax}
+  const asideMs = parts.asideMs ?? (() => 0)
   const due = createDueQueue()
   const underWay = new Map<string, Promise<void>>()
   const touchedMeanwhile = new Set<string>()
@@ -86,6 +89,15 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
     wake.resolve()
   }
 
+  const begin = (): void => {
+    while (hasRoom()) {
+      const key = due.take(nowMs())
+      if (key === null) return
+      if (underWay.has(key)) touchedMeanwhile.add(key)
+      else underWay.set(key, work(key))
+    }
+  }
+
   return {
     touch(key) {
       if (underWay.has(key)) touchedMeanwhile.add(key)
@@ -107,17 +119,14 @@ export function createScheduler(parts: SchedulerParts, perform: Perform): Schedu
         // The wall clock was set back: what was due in a minute may now be due in hours. Look at everything again.
         if (nowMs() < lastMs) due.hurryAll(nowMs())
         lastMs = nowMs()
-        while (hasRoom()) {
-          const key = due.take(nowMs())
-          if (key === null) break
-          if (underWay.has(key)) touchedMeanwhile.add(key)
-          else underWay.set(key, work(key))
-        }
+        const waitMs = asideMs()
+        if (waitMs === 0) begin()
         const isBusy = !hasRoom() && (due.nextDueMs() ?? Infinity) <= nowMs()
         busySinceMs = isBusy ? (busySinceMs ?? clock.monotonicMs()) : null
         while (waiting.length > 0 && hasRoom()) waiting.shift()?.()
         const next = hasRoom() ? due.nextDueMs() : null
-        const napMs = next === null ? naps.msMax : Math.max(0, Math.min(naps.msMax, next - nowMs()))
+        const untilNextMs = next === null ? naps.msMax : Math.max(waitMs, next - nowMs())
+        const napMs = Math.max(0, Math.min(naps.msMax, untilNextMs))
         napUntilMs = nowMs() + napMs
         const napping = new AbortController()
         await Promise.race([wake.promise, naps.timers.sleep(napMs, napping.signal)])

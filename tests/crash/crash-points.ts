@@ -109,13 +109,19 @@ export const crashPoints: readonly CrashPoint[] = [
     3,
   ),
   {
-    ...worker('const looked = await send(look)'),
+    ...worker('const looked = await send(handler, machineId, look, powerCommandId)'),
     name: 'before the intent of a power command',
     where: 'before',
     passesMax: 2,
   },
   {
-    ...worker('if (!lease.isHeld()) return unknown(looked.commit)'),
+    ...worker('if (!isDue || driver === null)'),
+    name: 'after what a look showed was written, a planned command perhaps',
+    where: 'before',
+    passesMax: 6,
+  },
+  {
+    ...worker('if (!lease.isHeld()) return unknown(commit)'),
     name: 'after the intent of a power command',
     where: 'before',
     passesMax: 2,

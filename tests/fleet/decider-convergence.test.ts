@@ -1,5 +1,6 @@
 import {expect, test} from 'vitest'
-import {machine, type MachineCommand, type MachineState, type Sighting} from '../../src/fleet/decider.ts'
+import {machine, type MachineCommand, type Sighting} from '../../src/fleet/decider.ts'
+import type {MachineState} from '../../src/fleet/machine-state.ts'
 import type {MachineEvent} from '../../src/fleet/events.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf} from '../../src/kernel/ids.ts'
@@ -97,7 +98,16 @@ function reconciler(
       const sighting: Sighting = random.chance(trouble / 4) ? {power: 'unreachable', reason: 'x'} : real.see()
       const desired = wanted === null ? null : {for: wanted}
       const powerCommandId = `p${++commands}`
-      const events = send({type: 'LookAtMachine', sighting, desired, epoch: 1, powerCommandId, timings, ages: {}})
+      const events = send({
+        type: 'LookAtMachine',
+        sighting,
+        desired,
+        ahead: null,
+        epoch: 1,
+        powerCommandId,
+        timings,
+        ages: {},
+      })
       const intent = events.find(event => event.type === 'PowerCommandIntended')
       if (intent === undefined || random.chance(trouble / 8)) return [...events]
       const fails = random.chance(trouble) ? random.pick(['rateLimited', 'auth', 'transient', 'conflict']) : null

@@ -1,5 +1,6 @@
 import {describe, expect, test} from 'vitest'
-import {machine, type MachineCommand, type Registration, type Sighting} from '../../src/fleet/decider.ts'
+import {machine, type MachineCommand, type Sighting} from '../../src/fleet/decider.ts'
+import type {Registration} from '../../src/fleet/machine-state.ts'
 import type {MachineEvent} from '../../src/fleet/events.ts'
 import {idOf} from '../../src/kernel/ids.ts'
 import {at, given} from '../support/given.ts'
@@ -21,14 +22,15 @@ const now = at('10:00')
 
 function look(sighting: Sighting, wanted: string | null, epoch = 1): MachineCommand {
   const desired = wanted === null ? null : {for: wanted}
-  return {type: 'LookAtMachine', sighting, desired, epoch, powerCommandId: 'p1', timings, ages: {}}
+  return {type: 'LookAtMachine', sighting, desired, ahead: null, epoch, powerCommandId: 'p1', timings, ages: {}}
 }
 
 const seenOff: MachineEvent = {type: 'PowerObserved', data: {machineId, power: 'off', reason: null, at: at('09:30')}}
-const intended: MachineEvent = {
+const command = {machineId, powerCommandId: 'p1', op: 'start', wish: 'b1', attempt: 1, epoch: 1} as const
+const intended = {
   type: 'PowerCommandIntended',
-  data: {machineId, powerCommandId: 'p1', op: 'start', wish: 'b1', attempt: 1, epoch: 1, at: at('09:40')},
-}
+  data: {...command, dueAt: at('09:40'), at: at('09:40')},
+} as const
 
 describe('registering a machine', () => {
   test('stores what was asked for', () => {
@@ -89,7 +91,7 @@ describe('looking at a machine', () => {
       .when(look({power: 'off'}, 'b1', 7), now)
       .thenEvents({
         type: 'PowerCommandIntended',
-        data: {machineId, powerCommandId: 'p1', op: 'start', wish: 'b1', attempt: 1, epoch: 7, at: now},
+        data: {...command, epoch: 7, dueAt: now, at: now},
       })
   })
 

@@ -1,4 +1,5 @@
-import {machine, type MachineCommand, type MachineState, type Sighting} from '../../src/fleet/decider.ts'
+import {machine, type MachineCommand, type Sighting} from '../../src/fleet/decider.ts'
+import type {MachineState} from '../../src/fleet/machine-state.ts'
 import type {MachineEvent} from '../../src/fleet/events.ts'
 import {fold} from '../../src/kernel/decider.ts'
 import {idOf} from '../../src/kernel/ids.ts'
@@ -48,6 +49,7 @@ export function watched(): {
         type: 'LookAtMachine',
         sighting,
         desired,
+        ahead: null,
         epoch: 1,
         powerCommandId: `p${++commands}`,
         timings,

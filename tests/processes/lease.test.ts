@@ -80,8 +80,10 @@ describe('two engines on one store', () => {
     two.ignore()
     await world.advanceTo(at('08:13:20'))
     expect(world.truth('eu-1')?.phase).toBe('off')
+    // The one that froze had made the stop ready, and was not there to send it.
     expect(await epochsOf('eu-1')).toEqual([
       ['start', 1],
+      ['stop', 2],
       ['stop', 3],
     ])
     expect((await factsOf(world, bookingId)).slice(3)).toMatchObject([

@@ -41,7 +41,7 @@ describe('a machine is wanted', () => {
 })
 
 describe('the next look', () => {
-  const intervals = {changingMs: 500, onMs: 10_000, offMs: 60_000}
+  const intervals = {changingMs: 500, onMs: 10_000, offMs: 60_000, aheadMs: 10_000}
   const off = {phase: 'off', seen: 'off', quarantined: false, retryAt: null} as const
   const on = {...off, phase: 'on', seen: 'on'} as const
   const booting = {...off, phase: 'booting', seen: 'on'} as const
@@ -69,9 +69,15 @@ describe('the next look', () => {
     expect(nextLookAt(past, wanted, null, now, intervals)).toBe(at('10:00:00.500'))
   })
 
+  test('comes a little before the next change of what is wanted, and then with it', () => {
+    expect(nextLookAt(off, null, at('10:00:30'), now, intervals)).toBe(at('10:00:20'))
+    expect(nextLookAt(off, null, at('10:00:10.001'), now, intervals)).toBe(at('10:00:00.001'))
+    expect(nextLookAt(off, null, at('10:00:10'), now, intervals)).toBe(at('10:00:10'))
+    expect(nextLookAt(on, wanted, at('10:00:04'), now, intervals)).toBe(at('10:00:04'))
+  })
+
   test('is never later than the next change of what is wanted', () => {
-    expect(nextLookAt(off, null, at('10:00:30'), now, intervals)).toBe(at('10:00:30'))
-    expect(nextLookAt({...off, retryAt: at('10:05')}, wanted, at('10:01'), now, intervals)).toBe(at('10:01'))
+    expect(nextLookAt({...off, retryAt: at('10:05')}, wanted, at('10:01'), now, intervals)).toBe(at('10:00:50'))
     expect(nextLookAt(off, null, at('12:00'), now, intervals)).toBe(at('10:01'))
   })
 

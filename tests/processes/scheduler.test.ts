@@ -19,12 +19,12 @@ interface Rig {
   readonly ended: Promise<void>
 }
 
-function rig(perform: Perform, more: {parallelMax?: number; random?: () => number} = {}): Rig {
+function rig(perform: Perform, more: {parallelMax?: number; random?: () => number; asideMs?: () => number} = {}): Rig {
   const hand = handClock(at('10:00'))
   const errors: [string, string][] = []
-  const {parallelMax = 8, random = () => 0.5} = more
+  const {parallelMax = 8, random = () => 0.5, asideMs = () => 0} = more
   const onError = (key: string, error: Error): void => void errors.push([key, error.message])
-  const parts = {clock: hand.clock, timers: hand.timers, random, onError, parallelMax}
+  const parts = {clock: hand.clock, timers: hand.timers, random, onError, parallelMax, asideMs}
   const scheduler = createScheduler(parts, perform)
   const stopping = new AbortController()
   const ended = scheduler.run(stopping.signal)
@@ -199,6 +199,30 @@ describe('the scheduler', () => {
     expect(work.begun).toEqual(['a', 'b', 'c', 'd'])
     work.finish('c')
     work.finish('d')
+    await scheduler.stop()
+  })
+
+  test('begins nothing while something else comes first, and looks again when it was told to', async () => {
+    const work = heldWork()
+    let asked = 0
+    let waitMs = 250
+    const scheduler = rig(work.perform, {
+      asideMs() {
+        asked++
+        return waitMs
+      },
+    })
+    await scheduler.rest()
+    scheduler.touch('a')
+    await scheduler.rest()
+    const before = asked
+    await scheduler.advance(600)
+    expect(work.begun).toEqual([])
+    expect(asked - before).toBe(2)
+    waitMs = 0
+    await scheduler.advance(150)
+    expect(work.begun).toEqual(['a'])
+    work.finish('a')
     await scheduler.stop()
   })
 

@@ -1,6 +1,6 @@
 import type {Role} from '../../src/access/events.ts'
 import {idOf, type BookingId, type PurchaseId} from '../../src/kernel/ids.ts'
-import {plusMinutes} from '../../src/kernel/time.ts'
+import {plusMinutes, plusMs, type Instant} from '../../src/kernel/time.ts'
 import {seeded} from '../support/given.ts'
 import {Crashed} from '../support/watched-store.ts'
 import {addMachine, book, customer, owner} from '../support/world-acts.ts'
@@ -41,6 +41,22 @@ export async function liveThrough(
     if (dice.chance(0.5)) await world.advance(dice.below(40) * 60_000 + dice.below(60_000))
   }
   await world.advance(60_000)
+  await cancelAtTheLastMoment()
+
+  /** When the command that starts the machine is ready already. */
+  async function cancelAtTheLastMoment(): Promise<void> {
+    const {warmUpMinutes} = engine.bookings.policy
+    const start = `${plusMinutes(world.now(), 24 * 60 + warmUpMinutes).slice(0, 13)}:00:00.000Z` as Instant
+    const hours = {userId: idOf<'User'>('ann'), minutes: 60, reason: 'one more', expiresAt: null}
+    await world.during(engine.purchases.grantHours(owner, {idempotencyKey: 'one more', ...hours}).catch(forgiveDeath))
+    engine = (await current()).engine
+    const booked = await world.during(book(engine, 'ann', start, {key: 'the last'}).catch(forgiveDeath))
+    await world.advanceTo(plusMs(plusMinutes(start, -warmUpMinutes), -5_000))
+    engine = (await current()).engine
+    if (booked === undefined || !booked.ok) return
+    const cancel = {idempotencyKey: 'the very last', bookingId: booked.value.bookingId}
+    await world.during(engine.bookings.cancelBooking(customer('ann'), cancel).catch(forgiveDeath))
+  }
 
   async function act(idempotencyKey: string, name: string, choice: number): Promise<void> {
     switch (choice) {

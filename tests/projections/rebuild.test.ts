@@ -2,6 +2,8 @@ import {rmSync} from 'node:fs'
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
 import {allProjections} from '../../projections/all.ts'
 import {allEventTypes} from '../../src/event-types.ts'
+import {plusMinutes, type Instant} from '../../src/kernel/time.ts'
+import {booked, grant} from '../support/world-acts.ts'
 import type {RunningEngine} from '../support/world-engine.ts'
 import {modelsFile, startWorld, type World} from '../support/world.ts'
 import {liveThrough, unruly} from './history.ts'
@@ -27,6 +29,9 @@ beforeAll(async () => {
   })
   node.act()
   await liveThrough(world, () => node, 3, 120)
+  // Something is left to do.
+  await grant(node.engine, 'zoe', 60)
+  await world.during(booked(node.engine, 'zoe', plusMinutes(`${world.now().slice(0, 16)}:00.000Z` as Instant, 24 * 60)))
   live = rowsOf(node.engine.projections.db)
   movedBookings = (await world.log()).flatMap(({event}) =>
     event.type === 'AllocationFailedOver' ? [event.data.bookingId] : [],

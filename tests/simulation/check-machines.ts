@@ -11,6 +11,15 @@ interface Machine {
   phaseSince: Moment | null
   commanded: Moment | null
   retry: Moment | null
+  planned: Planned | null
+}
+
+type Intended = Extract<Known, {type: 'PowerCommandIntended'}>['data']
+
+/** A command for a moment that was yet to come. */
+interface Planned {
+  readonly data: Intended
+  readonly due: Moment
 }
 
 /** A moment by both clocks. A node takes the one that nobody sets, unless it was not there at the time. */
@@ -33,11 +42,38 @@ export function checkMachines(world: LogWorld, report: Report): LogRule {
     return machine
   }
 
-  function intended(data: Extract<Known, {type: 'PowerCommandIntended'}>['data']): void {
+  function intended(data: Intended): void {
+    const {machineId, epoch, dueAt, at} = data
+    const machine = of(machineId)
+    comeDue(machine, at)
+    if (machine.planned !== null) report(`${machineId} was told at ${at} while something is planned for it`)
+    if (dueAt <= at) return told(data, momentOf(at))
+    if (epoch < machine.epoch) report(`something is planned for ${machineId} under an older lease`)
+    const leadMs = Date.parse(dueAt) - Date.parse(at)
+    machine.planned = {data, due: {wallMs: Date.parse(dueAt), elapsedMs: world.elapsedMs() + leadMs}}
+    machine.epoch = epoch
+  }
+
+  /** From its moment on, a planned command is one that may have been sent. */
+  function comeDue(machine: Machine, at: string): void {
+    if (machine.planned !== null && machine.planned.data.dueAt <= at) send(machine, machine.planned)
+  }
+
+  function send(machine: Machine, {data, due}: Planned): void {
+    machine.planned = null
+    told(data, {...due, elapsedMs: Math.min(due.elapsedMs, world.elapsedMs())})
+  }
+
+  function withdrawn({machineId, powerCommandId}: {machineId: string; powerCommandId: string}): void {
+    const machine = of(machineId)
+    if (machine.planned?.data.powerCommandId !== powerCommandId) report(`${powerCommandId} was not planned`)
+    machine.planned = null
+  }
+
+  function told(data: Intended, now: Moment): void {
     const {machineId, op, attempt, epoch, wish} = data
     const machine = of(machineId)
-    const now = momentOf(data.at)
-    const told = `${machineId} was told to ${op} at ${data.at}`
+    const told = `${machineId} was told to ${op} at ${data.dueAt}`
     const isLeaving = machine.phase === 'stopping' || machine.phase === 'killing'
     const isSilent = machine.seen === 'unreachable'
     const sinceMs = msBetween(machine.phaseSince, now)
@@ -66,6 +102,7 @@ export function checkMachines(world: LogWorld, report: Report): LogRule {
 
   function answered({machineId, powerCommandId}: {machineId: string; powerCommandId: string}): Machine {
     const machine = of(machineId)
+    if (machine.planned?.data.powerCommandId === powerCommandId) send(machine, machine.planned)
     if (machine.inFlight !== powerCommandId) report(`${powerCommandId} of ${machineId} was not under way`)
     machine.inFlight = null
     return machine
@@ -96,6 +133,8 @@ export function checkMachines(world: LogWorld, report: Report): LogRule {
       switch (type) {
         case 'PowerCommandIntended':
           return intended(data)
+        case 'PowerCommandWithdrawn':
+          return withdrawn(data)
         case 'PowerCommandAccepted': {
           const machine = answered(data)
           if (machine.phase === 'starting') {
@@ -110,12 +149,14 @@ export function checkMachines(world: LogWorld, report: Report): LogRule {
           return
         }
         case 'PowerObserved':
+          comeDue(of(data.machineId), data.at)
           return observed(of(data.machineId), data.power, momentOf(data.at))
         case 'MachineReady':
+          comeDue(of(data.machineId), data.at)
           of(data.machineId).phase = 'on'
           return
         case 'MachineQuarantined':
-          of(data.machineId).quarantinedSinceMs = Date.parse(data.at)
+          Object.assign(of(data.machineId), {quarantinedSinceMs: Date.parse(data.at), planned: null})
           return
         case 'QuarantineLifted':
           Object.assign(of(data.machineId), unseen, {quarantinedSinceMs: null})
@@ -166,4 +207,5 @@ const unseen = {
   phaseSince: null,
   commanded: null,
   retry: null,
+  planned: null,
 } as const

@@ -27,6 +27,8 @@ interface Machine {
   troubledMs: number
   /** Since when it is on its way out; null: it is not. */
   leavingMs: number | null
+  /** It will be on its way out from a moment on, unless that is withdrawn. */
+  planned: {readonly powerCommandId: string; readonly dueMs: number} | null
   /** Whether the engine has seen it ready in this run. */
   isKnownReady: boolean
   startedMs: number
@@ -79,6 +81,7 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     machine.offMs = atMs
     // A run that never became ready is ended to be tried again.
     machine.wasLost = isLoss || !machine.isKnownReady
+    comeDue(machine, atMs)
     const {leavingMs} = machine
     // What was told to go later than now was told so before the clock was set back.
     const wasLeaving = leavingMs !== null && (slot === null || leavingMs > atMs || leavingMs < slot.fromMs + latelyMs)
@@ -89,6 +92,7 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
     } else if (world.hasClockJumped() || wasLeaving) machine.wasLost = true
     machine.isKnownReady = false
     machine.leavingMs = null
+    machine.planned = null
   }
 
   /** When something about this machine is overdue; reports what is. */
@@ -143,8 +147,17 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
       else if (type === 'PowerObserved' && data.power === 'unreachable') machine.troubledMs = atMs
       else if (type === 'PowerObserved' && data.power === 'on') machine.troubledMs = atMs
       else if (type === 'MachineReady') machine.isKnownReady = true
-      // By when it was decided: a program that stood still meanwhile writes it down all the same.
-      else if (type === 'PowerCommandIntended' && data.op !== 'start') machine.leavingMs ??= Date.parse(data.at)
+      else if (type === 'PowerCommandIntended' && data.op !== 'start') {
+        const {powerCommandId, dueAt, at} = data
+        comeDue(machine, Date.parse(at))
+        // By when it was decided: a program that stood still meanwhile writes it down all the same.
+        if (dueAt <= at) machine.leavingMs ??= Date.parse(at)
+        else machine.planned = {powerCommandId, dueMs: Date.parse(dueAt)}
+      } else if (type === 'PowerCommandWithdrawn') {
+        if (machine.planned?.powerCommandId === data.powerCommandId) machine.planned = null
+      } else if (type === 'PowerCommandAccepted' && machine.planned?.powerCommandId === data.powerCommandId) {
+        comeDue(machine, Infinity)
+      }
     },
     effect({machineId, effect, at}, byHand) {
       const atMs = Date.parse(at)
@@ -160,6 +173,13 @@ export function checkPower(world: PowerWorld, report: Report): PowerRule {
   }
 }
 
+/** From its moment on, a planned stop is one that may have been sent. */
+function comeDue(machine: Machine, atMs: number): void {
+  if (machine.planned === null || machine.planned.dueMs > atMs) return
+  machine.leavingMs ??= machine.planned.dueMs
+  machine.planned = null
+}
+
 function newMachine(): Machine {
   const never = -Infinity
   return {
@@ -167,6 +187,7 @@ function newMachine(): Machine {
     liftedMs: never,
     troubledMs: never,
     leavingMs: null,
+    planned: null,
     isKnownReady: false,
     startedMs: never,
     offMs: never,

@@ -47,6 +47,7 @@ export interface Pulse {
   readonly changingMs: number
   readonly onMs: number
   readonly offMs: number
+  readonly aheadMs: number
   readonly leaseTermMs: number
 }
 
@@ -201,7 +202,7 @@ async function providerFault(faults: Faults): Promise<void> {
   if (faults.strikes('driverLocksOut')) throw new DriverError('auth', 'the provider answered 401')
 }
 
-function tempoOf({changingMs, onMs, offMs, leaseTermMs}: Pulse, time: VirtualTime, life: Life): Tempo {
+function tempoOf({changingMs, onMs, offMs, aheadMs, leaseTermMs}: Pulse, time: VirtualTime, life: Life): Tempo {
   const naps = {timers: napTimersOf(time, life), msMax: 10 * 365 * 86_400_000}
-  return {looks: {changingMs, onMs, offMs}, naps, leaseTermMs}
+  return {looks: {changingMs, onMs, offMs, aheadMs}, naps, leaseTermMs}
 }

@@ -17,11 +17,17 @@ const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 export const dayMs = 24 * hourMs
 
-export const calmPulse: Pulse = {changingMs: 30_000, onMs: hourMs, offMs: 20 * dayMs, leaseTermMs: 8 * minuteMs}
+export const calmPulse: Pulse = {
+  changingMs: 30_000,
+  onMs: hourMs,
+  offMs: 20 * dayMs,
+  aheadMs: 5 * minuteMs,
+  leaseTermMs: 8 * minuteMs,
+}
 const livelyPulses: readonly Pulse[] = [
-  {changingMs: 3_000, onMs: 5 * minuteMs, offMs: hourMs, leaseTermMs: 6 * minuteMs},
-  {changingMs: 15_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, leaseTermMs: 8 * minuteMs},
-  {changingMs: 30_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, leaseTermMs: 8 * minuteMs},
+  {changingMs: 3_000, onMs: 5 * minuteMs, offMs: hourMs, aheadMs: minuteMs, leaseTermMs: 6 * minuteMs},
+  {changingMs: 15_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, aheadMs: 5 * minuteMs, leaseTermMs: 8 * minuteMs},
+  {changingMs: 30_000, onMs: 15 * minuteMs, offMs: 4 * hourMs, aheadMs: 2 * minuteMs, leaseTermMs: 8 * minuteMs},
 ]
 
 /** Mean times between what happens, and what it amounts to. */

@@ -1,6 +1,7 @@
 import type {Mutant} from './mutant.ts'
 
 const decider = 'src/fleet/decider.ts'
+const states = 'src/fleet/machine-state.ts'
 const power = 'src/fleet/power.ts'
 const wishes = 'src/processes/power.ts'
 
@@ -9,11 +10,40 @@ export const machineMutants: readonly Mutant[] = [
     name: 'a power command is accepted that is no longer under way',
     file: decider,
     guard: `      case 'AcceptPowerCommand': {
-        if (state.inFlight?.powerCommandId !== command.powerCommandId) return accept()
+        if (!isUnderWay(state, command.powerCommandId)) return accept()
 `,
     without: `      case 'AcceptPowerCommand': {
 `,
     shows: /was not under way/,
+  },
+  {
+    name: 'whoever held the lease before goes on deciding',
+    file: decider,
+    guard: "  if (command.epoch < before.epoch) return refuse({type: 'Fenced', epoch: before.epoch})\n",
+    without: '',
+    shows: /under an older lease/,
+  },
+  {
+    name: 'a command that is planned counts at once',
+    file: states,
+    guard: 'return planned === null || now < planned.dueAt ? state',
+    without: 'return planned === null ? state',
+    shows: /was told|in the middle of|was killed|is still|was not planned|while something is planned/,
+  },
+  {
+    name: 'a command stays planned though nobody wants it any more',
+    file: decider,
+    guard: '    facts.push(withdrawn(planned, now))\n',
+    without: '',
+    shows: /while something is planned/,
+  },
+  {
+    name: 'a planned command is forgotten when its moment comes',
+    file: states,
+    guard:
+      '  const current = planned?.powerCommandId === powerCommandId ? sent(state, planned) : comeDue(state, event.data.at)\n',
+    without: '  const current = state\n',
+    shows: /was not under way|again after|was told|was killed|is on for nobody|started again/,
   },
   {
     name: 'a machine in quarantine is switched',

@@ -103,8 +103,15 @@ export const processMutants: readonly Mutant[] = [
   {
     name: 'a driver is called after the lease ran out',
     file: worker,
-    guard: '  if (!lease.isHeld()) return unknown(looked.commit)\n',
+    guard: '  if (!lease.isHeld()) return unknown(commit)\n',
     without: '',
     shows: /without the lease/,
+  },
+  {
+    name: 'a planned command is sent though something else is wanted by now',
+    file: worker,
+    guard: 'if ((wishes.desired?.for ?? null) === intent.wish) return',
+    without: 'if (intent.wish !== undefined) return',
+    shows: /was started for nobody|in the middle of/,
   },
 ]
