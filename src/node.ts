@@ -17,9 +17,10 @@ import {connectEventStore} from './event-store/esdb.ts'
 import {OutcomeUnknown, StoreUnavailable, type EventStore} from './event-store/port.ts'
 import type {PowerTimings} from './fleet/power.ts'
 import {mountGraphql} from './graphql/server.ts'
+import {watchArrivals} from './http/arrivals.ts'
 import type {Readiness} from './http/health.ts'
 import {createLogger} from './http/logging.ts'
-import {createHttpServer, type HttpServer} from './http/server.ts'
+import {backlog, createHttpServer, type HttpServer} from './http/server.ts'
 import {mountSignIn} from './http/sign-in.ts'
 import {limitLeaseHistory} from './processes/lease-history.ts'
 import {systemClock, systemIds, systemRandom, systemRandomBytes, systemTimers} from './system.ts'
@@ -76,8 +77,12 @@ export async function startNode(config: Config): Promise<Node> {
     trustedProxies: config.http.trustedProxies,
     readiness: () => readinessOf(store, engine, preparation),
   })
+  const {server} = http.app
+  const arrivals = watchArrivals({server, backlog, clock: systemClock, timers: systemTimers})
+  const {earliestMs: arrivedAtMs} = arrivals
   const graphql = mountGraphql(http.app, {
     ...engine,
+    arrivedAtMs,
     verifyAccess: token => tokens.verifyAccess(token),
     clock: systemClock,
     timers: systemTimers,
@@ -86,7 +91,7 @@ export async function startNode(config: Config): Promise<Node> {
     development: config.environment === 'development',
     logger,
   })
-  mountSignIn(http.app, engine.people)
+  mountSignIn(http.app, engine.people, arrivedAtMs)
   // Somebody who opens the bare address is shown where to go.
   if (config.environment === 'development') http.app.get('/', (_request, reply) => reply.redirect('/graphql'))
   const url = await listen(http, config)
@@ -103,6 +108,7 @@ export async function startNode(config: Config): Promise<Node> {
     async stop() {
       await graphql.close()
       await http.close()
+      await arrivals.close()
       stopping.abort()
       await acting.catch(() => undefined)
       await fleet.close()

@@ -9,6 +9,8 @@ export interface Caller {
   readonly roles: readonly Role[]
   /** Ties all that follows from one request together, in events and logs. */
   readonly requestId: string
+  /** When the request may have arrived, at the earliest: see `CommandMeta`. Absent: it is no request of a person's. */
+  readonly arrivedAtMs?: number | undefined
 }
 
 /** The answer to a command: what came of it and the position it reached, or why it was refused. */
@@ -36,6 +38,12 @@ export function causeOf(caller: Caller): {readonly correlationId: string; readon
   return {correlationId: caller.requestId, actor: {type: 'user', userId: caller.userId}}
 }
 
+/** Of what a request begins with: it is begun only while the caller can still be waiting. */
 export function metaOf(caller: Caller, commandId: CommandId): CommandMeta {
+  return {...causeOf(caller), commandId, arrivedAtMs: caller.arrivedAtMs}
+}
+
+/** Of what follows from it: once begun, it is brought to its end, whoever waits. */
+export function followUpMetaOf(caller: Caller, commandId: CommandId): CommandMeta {
   return {...causeOf(caller), commandId}
 }

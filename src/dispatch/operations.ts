@@ -7,7 +7,7 @@ import {machine, type MachineRefusal} from '../fleet/decider.ts'
 import type {Machine, Registration} from '../fleet/machine-state.ts'
 import {machineStream} from '../fleet/events.ts'
 import {derivedCommandId, type CommandId, type MachineId, type PoolId, type ServiceId} from '../kernel/ids.ts'
-import {hasRole, metaOf, type Answer, type Caller} from './caller.ts'
+import {followUpMetaOf, hasRole, metaOf, type Answer, type Caller} from './caller.ts'
 import type {Once} from './once.ts'
 
 export interface RegisterMachineRequest {
@@ -82,7 +82,7 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
     if (registered.state === null) return {ok: false, refusal: {type: 'NoSuchMachine'}}
     // The fleet process would offer it too; doing it here makes it bookable when the answer arrives.
     const offer = {type: 'OfferMachine', machineId, services: registration.services} as const
-    const offerMeta = metaOf(caller, derivedCommandId('offer', commandId))
+    const offerMeta = followUpMetaOf(caller, derivedCommandId('offer', commandId))
     const offered = await handler.handle(calendar, calendarStream(poolId), offer, offerMeta)
     return {ok: true, value: registered.state, commit: (offered.ok ? offered.commit : null) ?? registered.commit}
   }

@@ -34,6 +34,7 @@ export interface People {
   redeemSignIn(
     token: string,
     requestId: string,
+    arrivedAtMs?: number,
   ): Promise<{readonly accessToken: string; readonly userId: UserId} | null>
   /** Makes sure the owner exists and answers a one-time sign-in token for them. */
   ownerSignIn(): Promise<string>
@@ -106,11 +107,11 @@ export function createPeople({handler, tokens, masterKey, randomBytes, once}: Pe
       const token = tokens.issueAccess({userId, roles: known.roles})
       return {ok: true, value: {token, user: known}, commit: null}
     },
-    async redeemSignIn(token, requestId) {
+    async redeemSignIn(token, requestId, arrivedAtMs) {
       const verified = tokens.verifySignIn(token)
       if (!verified.ok) return null
       const {userId, tokenId} = verified
-      const caller: Caller = {userId, roles: [], requestId}
+      const caller: Caller = {userId, roles: [], requestId, arrivedAtMs}
       // Each try is a command of its own, so that the second one is refused rather than taken for a repeat.
       const meta = metaOf(caller, derivedCommandId('redeemSignIn', tokenId, requestId))
       const done = await handler.handle(user, userStream(userId), {type: 'RedeemSignIn', tokenId}, meta)

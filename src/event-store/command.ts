@@ -10,6 +10,11 @@ export interface CommandMeta {
   readonly commandId: CommandId
   readonly correlationId: string
   readonly actor: Actor
+  /**
+   * When somebody began to wait for the answer, at the earliest, on this process's monotonic clock: see `HandlerLimits`.
+   * Absent: the command is to be carried out whoever waits, as those of processes are.
+   */
+  readonly arrivedAtMs?: number | undefined
 }
 
 export interface HandleOptions {
@@ -41,6 +46,13 @@ export interface HandlerLimits {
   readonly queueMax: number
   readonly conflictRetriesMax: number
   readonly unknownRetriesMax: number
+  /**
+   * A command that somebody waits for is decided within this of its arrival, or not at all. Whoever got no answer for
+   * longer than this, with some time for the append, can rely on it: what did not happen by then does not happen any
+   * more, unless they send it again. Far more than a command takes to be decided even under load, and less than clients
+   * commonly wait before they turn to another node.
+   */
+  readonly answerableMs: number
 }
 
 export const defaultLimits: HandlerLimits = {
@@ -49,6 +61,7 @@ export const defaultLimits: HandlerLimits = {
   queueMax: 10_000,
   conflictRetriesMax: 5,
   unknownRetriesMax: 5,
+  answerableMs: 5_000,
 }
 
 /**

@@ -18,7 +18,10 @@ import {createLane, type Lane} from './lane.ts'
  * state that was checked against the store, never on a stale cache.
  */
 export interface Handler {
-  /** @throws StoreUnavailable, OutcomeUnknown (repeat with the same command id), TooManyConflicts, QueueFull */
+  /**
+   * @throws StoreUnavailable, TooManyConflicts, QueueFull, CameTooLate (nothing was written), OutcomeUnknown (repeat with
+   * the same command id)
+   */
   handle<State, Command, Event extends AnyEvent, Refusal>(
     decider: Decider<State, Command, Event, Refusal>,
     stream: string,

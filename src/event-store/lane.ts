@@ -26,6 +26,14 @@ export class QueueFull extends Error {
   override readonly name = 'QueueFull'
 }
 
+/**
+ * The command was not decided while its caller could still wait for it (see `HandlerLimits.answerableMs`). Nothing was
+ * written; who does wait may send it again under the same key.
+ */
+export class CameTooLate extends Error {
+  override readonly name = 'CameTooLate'
+}
+
 type AnyDecider = Decider<unknown, unknown, AnyEvent, unknown>
 
 interface Pending {
@@ -89,7 +97,12 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     return now
   }
 
-  /** Decides a batch in order, each command on the state the ones before it lead to. */
+  /** Its caller may have given it up, asked another node, and gone on by what that one answered. */
+  function isTooLate({meta: {arrivedAtMs}}: Pending): boolean {
+    return arrivedAtMs !== undefined && clock.monotonicMs() - arrivedAtMs > limits.answerableMs
+  }
+
+  /** Decides a batch in order, but for what came too late, each command on the state the ones before it lead to. */
   function decideAll(
     batch: readonly Pending[],
     from: unknown,
@@ -100,6 +113,10 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     const now = clock.now()
     const ofBatch = createRepeats()
     for (const pending of batch) {
+      if (isTooLate(pending)) {
+        pending.reject(new CameTooLate(`a command for ${stream} came more than ${limits.answerableMs} ms ago`))
+        continue
+      }
       try {
         const wanted = decider.decide(pending.command, state, {now})
         const isRepeat = repeats.isRepeat(pending.meta) || ofBatch.isRepeat(pending.meta)
@@ -173,6 +190,8 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         // another node wrote long ago. So ask; if it was not fresh, decide again, once.
         isFresh = true
         if ((await catchUp(base)).now.revision !== base.revision) continue
+        // To ask took its time.
+        if (open.some(isTooLate)) continue
       }
       if (events.length === 0) return answer(decided, null)
       const commit = await write(events, base, state)

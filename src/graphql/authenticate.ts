@@ -6,6 +6,13 @@ import type {GraphqlParts} from './parts.ts'
 
 type AuthParts = Pick<GraphqlParts, 'verifyAccess' | 'queries' | 'logger'>
 
+/** What is known of a request before it is known who sends it. */
+interface Asked {
+  readonly requestId: string
+  /** See `Caller`. */
+  readonly arrivedAtMs: number
+}
+
 /** What a token proves by itself, before anybody is asked about its user; null: there is no token. */
 type Claim = {readonly userId: UserId; readonly expiresAt: Instant} | null
 
@@ -13,9 +20,9 @@ type Claim = {readonly userId: UserId; readonly expiresAt: Instant} | null
  * Who sends a request, from its `Authorization` header. Nobody without one; null, to be answered with 401, when it holds
  * no valid bearer token of a known user. Roles are those of the read model: one taken away counts within moments.
  */
-export function authenticate(parts: AuthParts, authorization: string | undefined, requestId: string): Identity | null {
-  const claim = claimOf(parts, authorization, requestId)
-  return claim === 'invalid' ? null : identify(parts, claim, requestId)
+export function authenticate(parts: AuthParts, authorization: string | undefined, asked: Asked): Identity | null {
+  const claim = claimOf(parts, authorization, asked.requestId)
+  return claim === 'invalid' ? null : identify(parts, claim, asked)
 }
 
 /** The first half of `authenticate`, for whoever has to wait for the read model before the second. */
@@ -28,12 +35,12 @@ export function claimOf(parts: AuthParts, authorization: string | undefined, req
   return 'invalid'
 }
 
-export function identify(parts: AuthParts, claim: Claim, requestId: string): Identity | null {
+export function identify(parts: AuthParts, claim: Claim, {requestId, arrivedAtMs}: Asked): Identity | null {
   if (claim === null) return {caller: null, expiresAt: null}
   const {userId, expiresAt} = claim
   const roles = rolesOf(parts, userId)
   if (roles === null) return refused(parts, requestId, 'UnknownUser')
-  return {caller: {userId, roles, requestId}, expiresAt}
+  return {caller: {userId, roles, requestId, arrivedAtMs}, expiresAt}
 }
 
 /** Whether a token accepted earlier has not run out since. */

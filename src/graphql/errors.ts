@@ -1,5 +1,5 @@
 import {GraphQLError} from 'graphql/index.js'
-import {refusalOfStatus} from '../http/errors.ts'
+import {refusalOfStatus, storeTroubleOf} from '../http/errors.ts'
 
 /** What a caller is told of a refused or failed request; stands under `extensions`, as `ErrorBody` does over HTTP. */
 interface PublicAnswer {
@@ -81,9 +81,8 @@ function answerTo(error: GraphQLError, shaping: Shaping): PublicAnswer {
   const cause = causeOf(error)
   if (cause instanceof PublicError) return cause.answer
   if (!(cause instanceof GraphQLError)) {
-    const trouble = cause instanceof Error ? storeTroubles.get(cause.name) : undefined
     shaping.onMasked(cause)
-    return trouble ?? refusalOfStatus(500)
+    return storeTroubleOf(cause) ?? refusalOfStatus(500)
   }
   const message = shaping.hints ? error.message : withoutHints(error.message)
   // With a path it comes from the execution of a field: only an argument can be the caller's mistake there.
@@ -128,19 +127,4 @@ function causeOf(error: GraphQLError): unknown {
 
 function withoutHints(message: string): string {
   return message.replace(/ Did you mean [^]*$/, '')
-}
-
-/** Errors of the event store, by name: its classes belong to an adapter's port and are not known here. */
-const storeTroubles: ReadonlyMap<string, PublicAnswer> = new Map([
-  ['StoreUnavailable', trouble(503, 'UNAVAILABLE', 'The event store cannot be reached. Nothing was written.')],
-  [
-    'OutcomeUnknown',
-    trouble(503, 'UNAVAILABLE', 'Whether this was written is not known. Repeat it with the same idempotencyKey.'),
-  ],
-  ['QueueFull', trouble(503, 'UNAVAILABLE', 'Too much is waiting to be written. Try again shortly.')],
-  ['TooManyConflicts', trouble(409, 'CONFLICT', 'Too many others are changing this. Try again shortly.')],
-])
-
-function trouble(status: number, code: string, message: string): PublicAnswer {
-  return {status, code, message, retryable: true}
 }

@@ -1,3 +1,4 @@
+import type {Duplex} from 'node:stream'
 import type {Logger} from 'pino'
 import type {AgendaQueries} from '../../projections/agenda.ts'
 import type {AvailabilityQueries} from '../../projections/availability.ts'
@@ -30,6 +31,8 @@ export interface GraphqlParts {
     readonly purchases: PurchaseQueries
     readonly users: UserQueries
   }
+  /** When what is read now from a connection may have arrived, at the earliest. */
+  readonly arrivedAtMs: (connection: Duplex) => number
   readonly verifyAccess: Tokens['verifyAccess']
   readonly clock: Clock
   readonly timers: Timers

@@ -50,12 +50,13 @@ export function mountGraphql(app: FastifyInstance, parts: GraphqlParts): {close(
       void answerRefusal(refusalOf(error), error, request, reply)
     },
     async handler(request, reply) {
+      const asked = {requestId: request.id, arrivedAtMs: parts.arrivedAtMs(request.raw.socket)}
       checkForm(request)
       const claim = claimOf(parts, request.headers.authorization, request.id)
       if (claim === 'invalid') throw new HttpError(refusalOfStatus(401))
       // What was written up to there may be the very user who asks.
       await waitForPosition(request, parts)
-      const identity = identify(parts, claim, request.id)
+      const identity = identify(parts, claim, asked)
       if (identity === null) throw new HttpError(refusalOfStatus(401))
       const context: RequestContext = {...identity, parts, subscriptions, requestId: request.id}
       const response = await yoga.handleNodeRequestAndResponse(request, reply, context)

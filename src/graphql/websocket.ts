@@ -18,6 +18,8 @@ type Yoga = YogaServerInstance<RequestContext, object>
 
 interface Connection {
   readonly socket: WebSocket
+  /** What carries it. */
+  readonly under: Duplex
   readonly requestId: string
   /** Header of the upgrade; the one in `connection_init` counts more. */
   authorization: string | undefined
@@ -58,7 +60,9 @@ export function serveWebSocket(
 
   const accept = (socket: WebSocket, request: IncomingMessage, requestId: string): void => {
     const {authorization} = request.headers
-    const connection: Connection = {socket, requestId, authorization, expiresAt: null, isExpired: false, operations: 0}
+    const under = request.socket
+    const fresh = {expiresAt: null, isExpired: false, operations: 0}
+    const connection: Connection = {socket, under, requestId, authorization, ...fresh}
     connections.add(connection)
     attach(server, connection, parts, () => connections.delete(connection))
   }
@@ -72,7 +76,8 @@ export function serveWebSocket(
     }
     const {authorization} = request.headers
     if (connections.size >= connectionsMax) return refuse(socket, 503, requestId)
-    if (authorization !== undefined && authenticate(parts, authorization, requestId) === null) {
+    const asked = {requestId, arrivedAtMs: parts.arrivedAtMs(socket)}
+    if (authorization !== undefined && authenticate(parts, authorization, asked) === null) {
       return refuse(socket, 401, requestId)
     }
     sockets.handleUpgrade(request, socket, head, webSocket => accept(webSocket, request, requestId))
@@ -102,7 +107,8 @@ export function serveWebSocket(
 function graphqlServer(yoga: Yoga, parts: GraphqlParts, subscriptions: Subscriptions) {
   const contextOf = ({extra}: Session): RequestContext | null => {
     const requestId = `${extra.requestId}.${++extra.operations}`
-    const identity = authenticate(parts, extra.authorization, requestId)
+    const asked = {requestId, arrivedAtMs: parts.arrivedAtMs(extra.under)}
+    const identity = authenticate(parts, extra.authorization, asked)
     if (identity === null || identity.caller === null) return null
     return {...identity, parts, subscriptions, requestId}
   }

@@ -39,7 +39,8 @@ export function errorBody({status, code, message, field, retryable}: Refusal, re
 
 /**
  * What a caller is told of anything that was thrown. Only an `HttpError` speaks for itself; of the errors of Fastify
- * and of plugins the status is kept and the words are ours; everything else is a bug of ours: 500, without details.
+ * and of plugins the status is kept and the words are ours; a failure of the event store is told as such; everything
+ * else is a bug of ours: 500, without details.
  */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof HttpError) return error.refusal
@@ -47,11 +48,35 @@ export function refusalOf(error: unknown): Refusal {
   const known = code === null ? undefined : fastifyRefusals.get(code)
   if (known !== undefined) return known
   const status = statusOf(error)
-  if (status === null) return refusalOfStatus(500)
+  if (status === null) return storeTroubleOf(error) ?? refusalOfStatus(500)
   if (code !== 'FST_ERR_VALIDATION') return refusalOfStatus(status)
   const field = fieldOf(error)
   const message = 'The input does not have the form that is asked for.'
   return {status: 400, code: 'BAD_INPUT', message, ...(field === null ? {} : {field})}
+}
+
+/** What a caller is told of a failure of the event store or of what waits for it; null: it is none. */
+export function storeTroubleOf(error: unknown): Refusal | null {
+  return error instanceof Error ? (storeTroubles.get(error.name) ?? null) : null
+}
+
+/** By name: the classes belong to an adapter's port and are not known here. */
+const storeTroubles: ReadonlyMap<string, Refusal> = new Map([
+  ['StoreUnavailable', trouble(503, 'UNAVAILABLE', 'The event store cannot be reached. Nothing was written.')],
+  [
+    'OutcomeUnknown',
+    trouble(503, 'UNAVAILABLE', 'Whether this was written is not known. Repeat it with the same idempotencyKey.'),
+  ],
+  ['QueueFull', trouble(503, 'UNAVAILABLE', 'Too much is waiting to be written. Try again shortly.')],
+  ['TooManyConflicts', trouble(409, 'CONFLICT', 'Too many others are changing this. Try again shortly.')],
+  [
+    'CameTooLate',
+    trouble(503, 'CAME_TOO_LATE', 'It took too long to get to this. Nothing was written: send it again as it was.'),
+  ],
+])
+
+function trouble(status: number, code: string, message: string): Refusal {
+  return {status, code, message, retryable: true}
 }
 
 export function refusalOfStatus(status: number): Refusal {

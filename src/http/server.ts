@@ -47,6 +47,8 @@ const headerBytesMax = 16 * 1024
 const connectionsMax = 10_000
 const drainMsDefault = 9000
 const abandonMs = 1000
+/** How many connections may wait to be accepted, where the system does not set a lower bound. */
+export const backlog = 511
 
 /**
  * The HTTP server that everything else is mounted on. Every answer carries the security headers and a request id, and
@@ -117,7 +119,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   addHealth(app, readiness)
   return {
     app,
-    listen: at => app.listen(at),
+    listen: at => app.listen({...at, backlog}),
     close: closeWithin(app, drainMs, logger),
   }
 }

@@ -1,4 +1,5 @@
 import {createHash} from 'node:crypto'
+import type {Duplex} from 'node:stream'
 import type {FastifyInstance} from 'fastify'
 import {z} from 'zod'
 import {HttpError, refusalOfStatus} from './errors.ts'
@@ -8,6 +9,7 @@ export interface SignIn {
   redeemSignIn(
     token: string,
     requestId: string,
+    arrivedAtMs: number,
   ): Promise<{readonly accessToken: string; readonly userId: string} | null>
 }
 
@@ -17,7 +19,7 @@ const body = z.strictObject({token: z.string().min(1).max(8192)})
  * `GET /sign-in#TOKEN` is the page behind a one-time link. The token stands behind the `#`, so it is in no log and no
  * Referer, and merely opening the link (a preview does) uses nothing up: the button posts it to `/sign-in`.
  */
-export function mountSignIn(app: FastifyInstance, people: SignIn): void {
+export function mountSignIn(app: FastifyInstance, people: SignIn, arrivedAtMs: (connection: Duplex) => number): void {
   app.get('/sign-in', async (_request, reply) => {
     return reply
       .header('content-security-policy', `default-src 'none'; script-src 'sha256-${scriptHash}'; connect-src 'self'`)
@@ -25,8 +27,9 @@ export function mountSignIn(app: FastifyInstance, people: SignIn): void {
       .send(page)
   })
   app.post('/sign-in', async (request, reply) => {
+    const arrivedMs = arrivedAtMs(request.raw.socket)
     const parsed = body.safeParse(request.body)
-    const redeemed = parsed.success ? await people.redeemSignIn(parsed.data.token, request.id) : null
+    const redeemed = parsed.success ? await people.redeemSignIn(parsed.data.token, request.id, arrivedMs) : null
     if (redeemed === null) {
       const message = 'This sign-in link is not valid, has expired, or was used before. Ask for a new one.'
       throw new HttpError({...refusalOfStatus(401), code: 'SIGN_IN_REFUSED', message})
@@ -49,6 +52,7 @@ at('go').addEventListener('click', async () => {
       body: JSON.stringify({token: location.hash.slice(1)}),
     })
     const result = await answer.json()
+    at('go').disabled = answer.ok || !result.retryable
     if (!answer.ok) return say(result.message)
     history.replaceState(null, '', '/sign-in')
     at('go').remove()

@@ -7,7 +7,6 @@ import {calendarStream, type SlotRefusal} from '../calendar/events.ts'
 import type {CommandMeta} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {derivedCommandId, type BookingId} from '../kernel/ids.ts'
-import type {Actor} from '../kernel/messages.ts'
 import {lookUp} from '../kernel/persistent-map.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
 
@@ -28,6 +27,8 @@ export type BookSlotAnswer =
  * The calendar settles it, once, either way. Were a refusal not written down, a slot given back a moment later could be
  * allocated by whoever finishes the booking while its first driver releases the hold: a booking nobody pays for.
  *
+ * The hours are held only while the caller can still be waiting; from there on it goes to its end, whoever waits.
+ *
  * Every step's command id follows from the booking's id, and every decider knows what it has decided before, so running
  * it again (a repeat by the caller, the lease holder after a crash) finishes what is open and gives the same answer.
  */
@@ -35,13 +36,13 @@ export async function bookSlot(
   handler: Handler,
   bookingId: BookingId,
   terms: BookingTerms,
-  cause: {readonly correlationId: string; readonly actor: Actor},
+  {correlationId, actor, arrivedAtMs}: Omit<CommandMeta, 'commandId'>,
 ): Promise<BookSlotAnswer> {
-  const meta = (step: string): CommandMeta => ({...cause, commandId: derivedCommandId(step, bookingId)})
+  const meta = (step: string): CommandMeta => ({correlationId, actor, commandId: derivedCommandId(step, bookingId)})
   const {userId, serviceId, poolId, interval} = terms
 
   const hold = {type: 'HoldHours', bookingId, terms} as const
-  const held = await handler.handle(account, accountStream(userId), hold, meta('hold'))
+  const held = await handler.handle(account, accountStream(userId), hold, {...meta('hold'), arrivedAtMs})
   if (!held.ok) return {ok: false, refusal: held.refusal, commit: null}
   const ended = lookUp(held.state.ended, bookingId)
   if (ended !== undefined) return answerAgain(handler, bookingId, ended.refusal)

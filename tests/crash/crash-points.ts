@@ -49,7 +49,7 @@ const frequentCheckpoints: readonly Replacement[] = [
 export const crashPoints: readonly CrashPoint[] = [
   ...around(
     'the hold of a booking',
-    bookSlot("const held = await handler.handle(account, accountStream(userId), hold, meta('hold'))"),
+    bookSlot("const held = await handler.handle(account, accountStream(userId), hold, {...meta('hold'), arrivedAtMs})"),
     12,
   ),
   {

@@ -16,8 +16,10 @@ import {connectEventStore} from '../../src/event-store/esdb.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
 import type {GraphqlParts} from '../../src/graphql/parts.ts'
 import {mountGraphql} from '../../src/graphql/server.ts'
+import {watchArrivals} from '../../src/http/arrivals.ts'
 import {createLogger} from '../../src/http/logging.ts'
-import {createHttpServer, type HttpServer} from '../../src/http/server.ts'
+import {backlog, createHttpServer, type HttpServer} from '../../src/http/server.ts'
+import {mountSignIn} from '../../src/http/sign-in.ts'
 import {idOf, type UserId} from '../../src/kernel/ids.ts'
 import {instantFromMs, msOf, parseInstant, type Clock, type Instant, type Timers} from '../../src/kernel/time.ts'
 import {seeded} from './given.ts'
@@ -106,8 +108,10 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
   })
   // Clients may hold connections open on which they never ask anything; tests need not wait for those.
   const http = createHttpServer({logger, ids, readiness: () => ({isReady: true}), drainMs: 500})
+  const arrivals = watchArrivals({server: http.app.server, backlog, clock, timers})
   const parts: GraphqlParts = {
     ...engine,
+    arrivedAtMs: arrivals.earliestMs,
     clock,
     timers,
     logger,
@@ -117,7 +121,9 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     onBatch: listener => engine.projections.onBatch(listener),
     ...(options.limits === undefined ? {} : {limits: options.limits}),
   }
-  const graphql = mountGraphql(http.app, options.wrapParts?.(parts) ?? parts)
+  const wrapped = options.wrapParts?.(parts) ?? parts
+  const graphql = mountGraphql(http.app, wrapped)
+  mountSignIn(http.app, engine.people, wrapped.arrivedAtMs)
   const url = await http.listen({host: '127.0.0.1', port: 0})
   const stopping = new AbortController()
   const acting = options.acting === false ? Promise.resolve() : engine.act(stopping.signal)
@@ -158,6 +164,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<TestEngi
     async stop() {
       await graphql.close()
       await http.close()
+      await arrivals.close()
       stopping.abort()
       await acting
       await fleet.close()
