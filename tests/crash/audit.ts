@@ -7,7 +7,7 @@ import {checkAccounts} from '../../src/verify/check-accounts.ts'
 import {checkBookings} from '../../src/verify/check-bookings.ts'
 import {checkCalendar} from '../../src/verify/check-calendar.ts'
 import {checkPayments} from '../../src/verify/check-payments.ts'
-import {rawId, type Acknowledged, type Call} from './client.ts'
+import {rawId, type Acknowledged, type Answer, type Call} from './client.ts'
 import type {ParkEffect} from './park.ts'
 
 /** All that was seen from outside, to be held against the log. */
@@ -96,10 +96,15 @@ function checkStarts(report: Evidence['report']) {
 /** What each acknowledgement says must be in the log, once. */
 function checkAcknowledged({events, acknowledged, report}: Evidence): void {
   const counts = new Map<string, number>()
-  for (const {stream, type} of events) counts.set(`${stream} ${type}`, (counts.get(`${stream} ${type}`) ?? 0) + 1)
-  const expectCount = (call: Call, stream: string, type: string, count: number): void => {
+  const held = new Set<unknown>()
+  for (const {stream, type, data} of events) {
+    counts.set(`${stream} ${type}`, (counts.get(`${stream} ${type}`) ?? 0) + 1)
+    if (type === 'HoursHeld') held.add((data as {readonly bookingId: string}).bookingId)
+  }
+  const expectCount = ({mutation, key, answer}: Acknowledged, stream: string, type: string, count: number): void => {
     const found = counts.get(`${stream} ${type}`) ?? 0
-    if (found !== count) report(`${call.mutation} ${call.key}: ${stream} holds ${found} ${type}, not ${count}`)
+    if (found === count) return
+    report(`${mutation} ${key} was answered ${saidIn(answer)}: ${stream} holds ${found} ${type}, not ${count}`)
   }
   for (const call of acknowledged) {
     const isYes = call.answer.__typename.endsWith('Success')
@@ -107,6 +112,8 @@ function checkAcknowledged({events, acknowledged, report}: Evidence): void {
       case 'book': {
         const stream = `booking-${bookingIdOf(call)}`
         expectCount(call, stream, 'BookingConfirmed', isYes ? 1 : 0)
+        if (call.answer.__typename === 'InsufficientHours' && held.has(bookingIdOf(call)))
+          report(`${call.key} was answered ${saidIn(call.answer)}, and hours are held for it`)
         const {booking} = call.answer as unknown as {booking?: {id: string} | null}
         const shown = booking?.id === undefined ? stream : `booking-${rawId(booking.id)}`
         if (isYes && shown !== stream) report(`${call.key} became ${shown}`)
@@ -129,6 +136,9 @@ function checkAcknowledged({events, acknowledged, report}: Evidence): void {
     }
   }
 }
+
+const saidIn = ({__typename, code}: Answer): string =>
+  typeof code === 'string' ? `${__typename} (${code})` : __typename
 
 /** Every booking, purchase and grant in the log was asked for by somebody, by way of one key each. */
 function checkOrigins({events, sent, report}: Evidence): void {

@@ -26,10 +26,10 @@ export interface Client {
   requests(): number
   /** Requests sent once more because no answer came, or one that said to. */
   repeated(): number
-  /** Resolves with the answer, however many programs it takes; null when `signal` came first. */
-  send(call: Call, signal: AbortSignal): Promise<Answer | null>
+  /** Resolves with the answer, however many programs it takes; null when `signal` came first. Default: of any node. */
+  send(call: Call, signal: AbortSignal, node?: CrashNode): Promise<Answer | null>
   /** Asks once and walks away, answered or not. */
-  sendOnce(call: Call): Promise<Answer | null>
+  sendOnce(call: Call, node?: CrashNode): Promise<Answer | null>
   /** A query, asked once. */
   ask<Data>(node: CrashNode, userId: UserId, document: string, variables?: Record<string, unknown>): Promise<Data>
 }
@@ -67,8 +67,8 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
   }
 
   /** Null: no answer, or one that says to try again. */
-  const attempt = async (call: Call, signal?: AbortSignal): Promise<Answer | null> => {
-    const serving = nodes.flatMap(node => node.serving() ?? [])
+  const attempt = async (call: Call, node?: CrashNode, signal?: AbortSignal): Promise<Answer | null> => {
+    const serving = (node === undefined ? nodes : [node]).flatMap(one => one.serving() ?? [])
     const program = serving[Math.floor(chance() * serving.length)]
     if (program === undefined) return null
     requests++
@@ -103,18 +103,18 @@ export function createClient({nodes, clock, chance, report, answerMsMax}: Client
     acknowledged,
     requests: () => requests,
     repeated: () => repeated,
-    async send(call, signal) {
+    async send(call, signal, node) {
       sent.set(call.key, call)
       while (!signal.aborted) {
-        const answer = await attempt(call, signal)
+        const answer = await attempt(call, node, signal)
         if (answer !== null) return keep(call, answer)
         await after(retryMs)
       }
       return null
     },
-    async sendOnce(call) {
+    async sendOnce(call, node) {
       sent.set(call.key, call)
-      return keep(call, await attempt(call))
+      return keep(call, await attempt(call, node))
     },
     async ask<Data>(node: CrashNode, userId: UserId, document: string, variables = {}) {
       const program = node.serving()

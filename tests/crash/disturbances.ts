@@ -2,18 +2,27 @@ import {readFile} from 'node:fs/promises'
 import {setTimeout as after} from 'node:timers/promises'
 import type {TcpProxy} from '../support/tcp-proxy.ts'
 import type {Dice} from '../simulation/dice.ts'
-import type {CrashNode} from './nodes.ts'
-import {untilHeld, type Scene} from './several.ts'
+import {userIdOf, type Call} from './client.ts'
+import {ownerId, type CrashNode} from './nodes.ts'
+import {untilHeld, untilKnown, type Scene} from './several.ts'
 
-/** The lease holder stands still for longer than its lease lasts; another takes over, and then it goes on. */
+const minuteMs = 60_000
+/** Far enough ahead that nobody's time has come when all is over. */
+const wishLeadMinutes = 30 * 24 * 60
+
+/**
+ * The lease holder stands still for longer than its lease lasts; another takes over, and then it goes on. What it finds
+ * in its sockets then was given up long ago.
+ */
 export async function freezeHolder(scene: Scene): Promise<void> {
   const holder = await untilHeld(scene)
+  const wish = await wishOfNewcomer(scene)
   const program = holder.serving()
   if (program === null) throw new Error(`${holder.name} holds the lease and does not serve`)
   process.kill(program.pid, 'SIGSTOP')
   scene.say(`${holder.name} stands still`)
   try {
-    await takeOver(scene, holder)
+    await Promise.all([takeOver(scene, holder), goElsewhere(scene, holder, wish)])
     // What the new holder does now, the old one must not do again when it comes to.
     await untilAnswered(scene)
   } finally {
@@ -22,6 +31,36 @@ export async function freezeHolder(scene: Scene): Promise<void> {
   scene.say(`${holder.name} goes on`)
   await untilBack(program.url)
   await untilAnswered(scene)
+}
+
+/** A booking of somebody whom all nodes know, and who has no hours. */
+async function wishOfNewcomer({client, nodes}: Scene): Promise<Call> {
+  const key = `newcomer-${client.sent.size}`
+  const input = {displayName: key, roles: ['CUSTOMER']}
+  const newcomer: Call = {key, userId: ownerId, mutation: 'registerUser', input, fields: 'user { id }'}
+  const answer = await client.send(newcomer, AbortSignal.timeout(minuteMs))
+  const userId = userIdOf((answer as unknown as {user: {id: string}}).user.id)
+  await untilKnown(nodes, client, [userId])
+  const start = new Date((Math.floor(Date.now() / minuteMs) + wishLeadMinutes) * minuteMs).toISOString()
+  const place = {serviceId: 'ENCH', realmId: 'EU', start, minutes: 60}
+  return {key: `${key}-books`, userId, mutation: 'book', input: place, fields: 'booking { id status }'}
+}
+
+/**
+ * Asks the node that stands still, gives up, is refused by another, and then gets what was missing. Were the first request
+ * carried out after that, there would be a booking that its customer was told there is not.
+ */
+async function goElsewhere(scene: Scene, holder: CrashNode, wish: Call): Promise<void> {
+  const {client} = scene
+  const other = scene.nodes.find(node => node !== holder && node.serving() !== null)
+  const early = await client.sendOnce(wish, holder)
+  if (early !== null) scene.report(`${holder.name} stood still and answered ${JSON.stringify(early)}`)
+  const answer = await client.send(wish, AbortSignal.timeout(minuteMs), other)
+  if (answer?.__typename !== 'InsufficientHours') scene.report(`${wish.key} was answered ${JSON.stringify(answer)}`)
+  const input = {userId: wish.userId, minutes: 600, reason: 'to book after all'}
+  const gift: Call = {key: `${wish.key}-gift`, userId: ownerId, mutation: 'grantHours', input, fields: ''}
+  await client.send(gift, AbortSignal.timeout(minuteMs), other)
+  scene.say(`${wish.key} was given up at ${holder.name} and refused at ${other?.name}`)
 }
 
 /**

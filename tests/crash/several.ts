@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import {setTimeout as after} from 'node:timers/promises'
 import {connectEventStore} from '../../src/event-store/esdb.ts'
 import type {EventStore, RecordedEvent} from '../../src/event-store/port.ts'
+import type {UserId} from '../../src/kernel/ids.ts'
 import {leaseStream} from '../../src/processes/lease-events.ts'
 import {startTcpProxy, type TcpProxy} from '../support/tcp-proxy.ts'
 import {diceOf, type Dice} from '../simulation/dice.ts'
@@ -51,6 +52,8 @@ export interface SeveralReport extends Figures {
 const minuteMs = 60_000
 const customersDefault = 10
 const violationsMax = 20
+/** Longer than a node takes to begin with what it was asked: what has no answer by then does not happen any more. */
+const answerMsMax = 8_000
 /** Sessions begin this long after the start, so that a short run sees some begin. */
 const firstSessionMs = 20_000
 
@@ -85,10 +88,10 @@ export async function runSeveral(options: SeveralOptions): Promise<SeveralReport
       readyMs.push((await startOrFail(node, how)).readyMs)
     }
     for (const node of nodes) await start(node, node === nodes[0] ? options.firstStart : undefined)
-    const client = createClient({nodes, clock, chance: () => dice.next(), report, answerMsMax: 4_000})
+    const client = createClient({nodes, clock, chance: () => dice.next(), report, answerMsMax})
     const parts = {client, clock, dice: diceOf(seed ^ 0x1111), count, report}
     const userIds = await registerCustomers(parts, AbortSignal.timeout(minuteMs))
-    await untilEqual(nodes, client, userIds)
+    await untilKnown(nodes, client, userIds)
     const customers = letLoose(parts, userIds)
     const tookOver = (ms: number): void => void takeOversMs.push(Math.round(ms))
     const say = options.onProgress ?? (() => undefined)
@@ -142,7 +145,11 @@ const nodeIdOf = async ({dataFolder}: CrashNode): Promise<string> =>
   (await readFile(join(dataFolder, 'node-id'), 'utf8')).trim()
 
 /** A node that just started does not know the customers yet whom another has registered a moment ago. */
-async function untilEqual(nodes: readonly CrashNode[], client: Client, userIds: Parameters<typeof letLoose>[1]) {
+export async function untilKnown(
+  nodes: readonly CrashNode[],
+  client: Client,
+  userIds: readonly UserId[],
+): Promise<void> {
   const limit = AbortSignal.timeout(minuteMs)
   for (const node of nodes) {
     for (const userId of userIds) {
