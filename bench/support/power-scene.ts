@@ -184,7 +184,7 @@ export async function bookAll({handler}: Engine, planned: readonly PlannedBookin
         price: {list: free, discountPercent: 0, total: free},
         policy: {warmUpMinutes, turnaroundMinutes: 0, cancellationTiers: []},
       },
-      {correlationId: 'bench', actor},
+      {correlationId: 'bench', actor, begunAt: start},
     )
     if (!answer.ok) throw new Error(`not booked: ${JSON.stringify(answer.refusal)}`)
   })

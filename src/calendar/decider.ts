@@ -1,7 +1,7 @@
 import {accept, assertNever, refuse, type Decider, type Decision} from '../kernel/decider.ts'
 import type {BookingId, MachineId, ServiceId} from '../kernel/ids.ts'
 import {drop, emptyMap, lookUp, put, type PersistentMap} from '../kernel/persistent-map.ts'
-import {instantFromMs, msOf, type Instant} from '../kernel/time.ts'
+import {instantFromMs, msBetween, msOf, type Instant} from '../kernel/time.ts'
 import {
   allocationOf,
   fitOf,
@@ -18,13 +18,18 @@ import {calendarCategory, type CalendarEvent, type SlotRefusal} from './events.t
 export type CalendarCommand =
   | {readonly type: 'OfferMachine'; readonly machineId: MachineId; readonly services: readonly ServiceId[]}
   | {readonly type: 'WithdrawMachine'; readonly machineId: MachineId}
-  | {readonly type: 'AllocateSlot'; readonly wish: SlotWish}
+  /** `begunAt`: when whoever asks made sure that the booking is still to be made. */
+  | {readonly type: 'AllocateSlot'; readonly wish: SlotWish; readonly begunAt: Instant}
   /** The booking needs its machine only until `end`. */
   | {readonly type: 'ShortenAllocation'; readonly bookingId: BookingId; readonly end: Instant}
   | {readonly type: 'FailOverAllocation'; readonly bookingId: BookingId; readonly fromMachineId: MachineId}
 
 /** Only a fail-over is refused; an allocation that cannot be had is a fact (`SlotDeclined`), see `declinedBecause`. */
-export type CalendarRefusal = SlotRefusal | {readonly type: 'NoSuchAllocation'; readonly bookingId: BookingId}
+export type CalendarRefusal =
+  | SlotRefusal
+  | {readonly type: 'NoSuchAllocation'; readonly bookingId: BookingId}
+  /** So long ago that what was decided since may be forgotten: whether there is anything to allocate must be asked anew. */
+  | {readonly type: 'BegunTooLongAgo'; readonly bookingId: BookingId}
 
 /**
  * Allocations are forgotten two days after their end; booking ids whose slot was given back or declined are remembered for one to
@@ -60,7 +65,7 @@ export const calendar: Decider<CalendarState, CalendarCommand, CalendarEvent, Ca
         return accept({type: 'MachineWithdrawn', data: {machineId: command.machineId}})
       }
       case 'AllocateSlot':
-        return decideAllocation(command.wish, state, now)
+        return decideAllocation(command, state, now)
       case 'ShortenAllocation':
         return decideShortening(command.bookingId, command.end, state, now)
       case 'FailOverAllocation':
@@ -111,13 +116,14 @@ export function declinedBecause(state: CalendarState, bookingId: BookingId): Slo
 }
 
 function decideAllocation(
-  wish: SlotWish,
+  {wish, begunAt}: Extract<CalendarCommand, {type: 'AllocateSlot'}>,
   state: CalendarState,
   now: Instant,
 ): Decision<CalendarEvent, CalendarRefusal> {
   const {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes} = wish
   // Decided before, either way: the state has the answer.
   if (lookUp(state.machineOf, bookingId) !== undefined || goneBecause(state, bookingId) !== undefined) return accept()
+  if (msBetween(begunAt, now) >= memoryMs / 2) return refuse({type: 'BegunTooLongAgo', bookingId})
   const slot = allocationOf(wish)
   const choice = bestMachine(state, slot, null)
   if (choice === 'none serves' || choice === 'none free') {

@@ -75,7 +75,7 @@ export function createBookings(parts: BookingsParts): Bookings {
     const refusal = checkRequest(request, policy, clock.now())
     // A repeat of a booking that was made when its time still lay ahead gets that booking.
     if (refusal !== null && !(await isKnown(caller, bookingId))) return {ok: false, refusal}
-    const cause = {...causeOf(caller), arrivedAtMs: caller.arrivedAtMs}
+    const cause = {...causeOf(caller), arrivedAtMs: caller.arrivedAtMs, begunAt: clock.now()}
     const answer = await bookSlot(handler, bookingId, agreed.terms, cause)
     return answer.ok ? {ok: true, value: answer.booking, commit: answer.commit} : answer
   }

@@ -15,6 +15,11 @@ export interface CommandMeta {
    * Absent: the command is to be carried out whoever waits, as those of processes are.
    */
   readonly arrivedAtMs?: number | undefined
+  /**
+   * Asked before every decision; once it answers false, nothing more is decided, and the command ends with `CameTooLate`.
+   * For what was seen under a lease, which may have run out while the command waited.
+   */
+  readonly onlyWhile?: () => boolean
 }
 
 export interface HandleOptions {
@@ -29,6 +34,14 @@ export interface HandleOptions {
 export type Handled<State, Event, Refusal> =
   | {readonly ok: true; readonly events: readonly Event[]; readonly state: State; readonly commit: bigint | null}
   | {readonly ok: false; readonly refusal: Refusal; readonly state: State}
+
+/**
+ * The command was not decided while it was still time to (see `CommandMeta.onlyWhile` and `HandlerLimits.answerableMs`).
+ * Nothing was written; who does wait may send it again under the same key.
+ */
+export class CameTooLate extends Error {
+  override readonly name = 'CameTooLate'
+}
 
 export interface HandlerParts {
   readonly store: EventStore

@@ -2,7 +2,14 @@ import {accept, fold, type Decider, type Decision} from '../kernel/decider.ts'
 import type {CommandId} from '../kernel/ids.ts'
 import type {AnyEvent} from '../kernel/messages.ts'
 import type {Instant} from '../kernel/time.ts'
-import {eventIdOf, type CommandMeta, type Handled, type HandlerLimits, type HandlerParts} from './command.ts'
+import {
+  CameTooLate,
+  eventIdOf,
+  type CommandMeta,
+  type Handled,
+  type HandlerLimits,
+  type HandlerParts,
+} from './command.ts'
 import {AppendTooLarge, OutcomeUnknown, WrongExpectedRevision, type NewEvent, type RecordedEvent} from './port.ts'
 import {createRepeats} from './repeats.ts'
 
@@ -24,14 +31,6 @@ export class TooManyConflicts extends Error {
 /** More commands wait for this stream than the bound allows. Nothing was written; the caller may try again. */
 export class QueueFull extends Error {
   override readonly name = 'QueueFull'
-}
-
-/**
- * The command was not decided while its caller could still wait for it (see `HandlerLimits.answerableMs`). Nothing was
- * written; who does wait may send it again under the same key.
- */
-export class CameTooLate extends Error {
-  override readonly name = 'CameTooLate'
 }
 
 type AnyDecider = Decider<unknown, unknown, AnyEvent, unknown>
@@ -98,7 +97,8 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   }
 
   /** Its caller may have given it up, asked another node, and gone on by what that one answered. */
-  function isTooLate({meta: {arrivedAtMs}}: Pending): boolean {
+  function isTooLate({meta: {arrivedAtMs, onlyWhile}}: Pending): boolean {
+    if (onlyWhile?.() === false) return true
     return arrivedAtMs !== undefined && clock.monotonicMs() - arrivedAtMs > limits.answerableMs
   }
 
@@ -114,7 +114,7 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     const ofBatch = createRepeats()
     for (const pending of batch) {
       if (isTooLate(pending)) {
-        pending.reject(new CameTooLate(`a command for ${stream} came more than ${limits.answerableMs} ms ago`))
+        pending.reject(new CameTooLate(`the time to decide a command for ${stream} is over`))
         continue
       }
       try {

@@ -10,7 +10,15 @@ import {
   type PlannedCommand,
   type Registration,
 } from './machine-state.ts'
-import {planPower, type DesiredPower, type PowerPlan, type PowerTimings, type SinceMs} from './power.ts'
+import {
+  isLeaving,
+  planPower,
+  stayedOn,
+  type DesiredPower,
+  type PowerPlan,
+  type PowerTimings,
+  type SinceMs,
+} from './power.ts'
 
 /** What a look at the machine showed. */
 export type Sighting =
@@ -110,7 +118,9 @@ function decideLook(command: Look, before: Machine, now: Instant): Decision<Mach
   if (command.epoch < before.epoch) return refuse({type: 'Fenced', epoch: before.epoch})
   const sinceMs = (moment: Instant): number => command.ages[moment] ?? msBetween(moment, now)
   const current = comeDue(before, now)
-  const facts = changesOf(current, command.sighting, now)
+  // Wanted on, and not leaving after all: then it counts as what it shows itself to be.
+  const stays = command.desired !== null && stayedOn(current, sinceMs, command.timings)
+  const facts = changesOf(current, command.sighting, stays, now)
   const state = fold(machine, current, facts) ?? current
   const plan = planPower(state, command.desired, sinceMs, command.timings)
   const next = plan.do === 'nothing' ? planAhead(command, state, sinceMs, now) : null
@@ -176,7 +186,7 @@ function withdrawn({machineId, powerCommandId}: PlannedCommand, at: Instant): Ma
 }
 
 /** The facts that are new in a sighting. */
-function changesOf(state: Machine, sighting: Sighting, at: Instant): MachineEvent[] {
+function changesOf(state: Machine, sighting: Sighting, stays: boolean, at: Instant): MachineEvent[] {
   const {machineId} = state.registration
   const changes: MachineEvent[] = []
   const lostReadiness = sighting.power === 'on' && !sighting.ready && state.phase === 'on' && state.seen === 'on'
@@ -184,8 +194,8 @@ function changesOf(state: Machine, sighting: Sighting, at: Instant): MachineEven
     const reason = sighting.power === 'unreachable' ? sighting.reason : lostReadiness ? 'no longer ready' : null
     changes.push({type: 'PowerObserved', data: {machineId, power: sighting.power, reason, at}})
   }
-  const leaving = state.phase === 'stopping' || state.phase === 'killing'
-  if (sighting.power === 'on' && sighting.ready && state.phase !== 'on' && !leaving) {
+  const leaves = isLeaving(state) && !stays
+  if (sighting.power === 'on' && sighting.ready && state.phase !== 'on' && !leaves) {
     changes.push({type: 'MachineReady', data: {machineId, at}})
   }
   return changes

@@ -69,8 +69,7 @@ export function planPower(
  * whether it is stuck is told only once it is seen again.
  */
 function planUnseen(state: PowerState, desired: DesiredPower, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
-  const leaving = state.phase === 'stopping' || state.phase === 'killing'
-  if (desired !== null || !leaving) return nothing
+  if (desired !== null || !isLeaving(state)) return nothing
   const plan = planOff(state, sinceMs, timings)
   return plan.do === 'quarantine' ? resend(state, 'kill', sinceMs, timings) : plan
 }
@@ -90,7 +89,11 @@ function planStart(state: PowerState, wish: string, sinceMs: SinceMs, timings: P
 /** Wanted on, seen on: ready, booting, or on its way out. */
 function planBoot(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): PowerPlan {
   if (state.phase === 'on') return nothing
-  if (state.phase === 'stopping' || state.phase === 'killing') return planOff(state, sinceMs, timings)
+  if (isLeaving(state)) {
+    // Nobody knows whether it was sent. If it was, the machine is off soon; if not, it goes on as if nothing had been.
+    const mayHaveBeenSent = state.inFlight !== null && !stayedOn(state, sinceMs, timings)
+    return mayHaveBeenSent ? nothing : planOff(state, sinceMs, timings)
+  }
   if (secondsIn(state, sinceMs) < timings.bootTimeoutSeconds || mustWait(state, sinceMs)) return nothing
   // On but never ready: only taking the power away gives it a fresh start. The budget is looked at once it is off,
   // so that a machine is not given up on while it runs.
@@ -111,6 +114,16 @@ function planOff(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): Po
   if (state.phase !== 'stopping') return {do: 'command', op: 'stop', attempt: 1}
   if (inPhase >= timings.stopGraceSeconds) return {do: 'command', op: 'kill', attempt: 1}
   return resend(state, 'stop', sinceMs, timings)
+}
+
+export function isLeaving({phase}: PowerState): boolean {
+  return phase === 'stopping' || phase === 'killing'
+}
+
+/** Of a command without an outcome: had it been sent, the machine would not be on any more. */
+export function stayedOn(state: PowerState, sinceMs: SinceMs, timings: PowerTimings): boolean {
+  const graceSeconds = state.phase === 'killing' ? timings.killSeconds : timings.stopGraceSeconds
+  return isLeaving(state) && state.inFlight !== null && secondsIn(state, sinceMs) >= graceSeconds
 }
 
 function resend(state: PowerState, op: PowerOp, sinceMs: SinceMs, {stopResendSeconds}: PowerTimings): PowerPlan {

@@ -4,11 +4,12 @@ import {booking, type Booking} from '../booking/decider.ts'
 import {bookingStream} from '../booking/events.ts'
 import {calendar, declinedBecause, machineHolding} from '../calendar/decider.ts'
 import {calendarStream, type SlotRefusal} from '../calendar/events.ts'
-import type {CommandMeta} from '../event-store/command.ts'
+import {CameTooLate, type CommandMeta} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {derivedCommandId, type BookingId} from '../kernel/ids.ts'
 import {lookUp} from '../kernel/persistent-map.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
+import type {Instant} from '../kernel/time.ts'
 
 export type BookSlotRefusal = AccountRefusal | SlotRefusal
 
@@ -16,6 +17,11 @@ export type BookSlotAnswer =
   | {readonly ok: true; readonly booking: Booking; readonly commit: bigint | null}
   /** `commit`: where the hours were given back, so that the caller's next read has them; null: nothing was written. */
   | {readonly ok: false; readonly refusal: BookSlotRefusal; readonly commit: bigint | null}
+
+export interface BookSlotCause extends Omit<CommandMeta, 'commandId'> {
+  /** Now: whoever is so slow that what he has seen here may be forgotten meanwhile goes no further. */
+  readonly begunAt: Instant
+}
 
 /**
  * Books a slot: three streams, one append each, safe to resume at any point.
@@ -36,7 +42,7 @@ export async function bookSlot(
   handler: Handler,
   bookingId: BookingId,
   terms: BookingTerms,
-  {correlationId, actor, arrivedAtMs}: Omit<CommandMeta, 'commandId'>,
+  {correlationId, actor, arrivedAtMs, begunAt}: BookSlotCause,
 ): Promise<BookSlotAnswer> {
   const meta = (step: string): CommandMeta => ({correlationId, actor, commandId: derivedCommandId(step, bookingId)})
   const {userId, serviceId, poolId, interval} = terms
@@ -51,8 +57,12 @@ export async function bookSlot(
 
   const {warmUpMinutes, turnaroundMinutes} = agreed.policy
   const wish = {bookingId, userId, serviceId, interval, warmUpMinutes, turnaroundMinutes}
-  const slot = await handler.handle(calendar, calendarStream(poolId), {type: 'AllocateSlot', wish}, meta('allocate'))
-  if (!slot.ok) throw new Error(`booking ${bookingId}: ${slot.refusal.type}`)
+  const allocate = {type: 'AllocateSlot', wish, begunAt} as const
+  const slot = await handler.handle(calendar, calendarStream(poolId), allocate, meta('allocate'))
+  if (!slot.ok) {
+    const {type} = slot.refusal
+    throw new (type === 'BegunTooLongAgo' ? CameTooLate : Error)(`booking ${bookingId}: ${type}`)
+  }
   const refusal = declinedBecause(slot.state, bookingId)
   if (refusal !== null) {
     const reason = {type: 'refused', refusal} as const

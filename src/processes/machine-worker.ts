@@ -1,4 +1,4 @@
-import type {CommandMeta, Handled} from '../event-store/command.ts'
+import {CameTooLate, type CommandMeta, type Handled} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
 import {machine, type MachineCommand, type MachineRefusal, type Sighting} from '../fleet/decider.ts'
 import {machineStream, type MachineEvent} from '../fleet/events.ts'
@@ -91,8 +91,8 @@ export async function lookAtMachine(
   // Most looks show nothing new; the last known state is enough to tell, without asking the store.
   if (known !== null && changesNothing(known.state, look, now)) return again(known.state, null)
 
-  const looked = await send(handler, machineId, look, powerCommandId)
-  if (!looked.ok || looked.state === null) return unknown(null)
+  const looked = await send(handler, machineId, look, powerCommandId, lease).catch(orTooLate)
+  if (looked?.ok !== true || looked.state === null) return unknown(null)
   const intent = looked.events.find(event => event.type === 'PowerCommandIntended')
   const isDue = intent !== undefined && intent.data.dueAt <= intent.data.at
   if (!isDue || driver === null) return again(looked.state, looked.commit)
@@ -148,8 +148,18 @@ function send(
   machineId: MachineId,
   command: MachineCommand,
   powerCommandId: string,
+  /** Nothing new is decided under a lease that has run out. */
+  lease?: HeldLease,
 ): Promise<Handled<MachineState, MachineEvent, MachineRefusal>> {
-  return handler.handle(machine, machineStream(machineId), command, metaOf(command.type, powerCommandId))
+  const meta = metaOf(command.type, powerCommandId)
+  const bound = lease === undefined ? meta : {...meta, onlyWhile: () => lease.isHeld()}
+  return handler.handle(machine, machineStream(machineId), command, bound)
+}
+
+/** The lease ran out while the look waited to be decided: whoever has it now looks for himself. */
+function orTooLate(error: unknown): null {
+  if (error instanceof CameTooLate) return null
+  throw error
 }
 
 function lookedAt(

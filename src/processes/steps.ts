@@ -60,7 +60,7 @@ export async function stepBooking(parts: StepParts, bookingId: BookingId): Promi
   const {userId, poolId} = row.terms
   switch (step.do) {
     case 'finishBooking': {
-      const answer = await bookSlot(handler, bookingId, row.terms, meta)
+      const answer = await bookSlot(handler, bookingId, row.terms, {...meta, begunAt: now})
       return written(clock, answer.ok ? answer.commit : null)
     }
     case 'settle': {

@@ -16,6 +16,7 @@ export const extraSliceFiles: Readonly<Record<string, string>> = {
   'src/calendar/agenda.ts': 'the occupied intervals of a machine, searched quickly',
   'src/calendar/availability.ts': 'computes the slots that can be booked, by the rule of the agenda',
   'src/catalogue/pricing.ts': 'what a booking costs, as a pure function of the catalogue',
+  'src/fleet/machine-state.ts': 'how a machine follows from its events, shared by its decider and the power process',
   'src/fleet/power.ts': 'the phases of a machine, shared by its decider and the power process',
 }
 
@@ -45,7 +46,9 @@ interface Zone {
 const any = /./
 const zod = /^zod$/
 const facts = new RegExp(`^${slice}/events\\.ts$`)
-const rulesOfSlices = new RegExp(`^${slice}/(?:events|decider|policies|power|agenda|availability|pricing)\\.ts$`)
+const rulesOfSlices = new RegExp(
+  `^${slice}/(?:events|decider|policies|machine-state|power|agenda|availability|pricing)\\.ts$`,
+)
 const storePorts = /^src\/event-store\/(port|handler|command|registry|metadata|subscription)\.ts$/
 const driverPort = /^src\/(drivers|payments)\/port\.ts$/
 const accessTools = /^src\/access\/(personal-data|secrets|tokens)\.ts$/

@@ -58,7 +58,7 @@ function randomCalendar(seed: number): CalendarState {
     const [warmUpMinutes, turnaroundMinutes] = [random.pick([0, 5, 20]), random.pick([0, 5, 45])]
     const bookingId = idOf<'Booking'>(`b${number}`)
     const wish = {bookingId, userId, serviceId: random.pick([ench, boss]), interval}
-    decide({type: 'AllocateSlot', wish: {...wish, warmUpMinutes, turnaroundMinutes}})
+    decide({type: 'AllocateSlot', wish: {...wish, warmUpMinutes, turnaroundMinutes}, begunAt: start})
     if (random.chance(0.2)) {
       decide({type: 'ShortenAllocation', bookingId, end: plusMinutes(start, random.pick([0, 10, 30]))})
     }
@@ -79,7 +79,7 @@ function isAccepted(
   const {warmUpMinutes, turnaroundMinutes} = policy
   const interval = {start, end: plusMinutes(start, minutes)}
   const wish = {bookingId: idOf<'Booking'>('new'), userId, serviceId, interval, warmUpMinutes, turnaroundMinutes}
-  const decision = calendar.decide({type: 'AllocateSlot', wish}, state, {now})
+  const decision = calendar.decide({type: 'AllocateSlot', wish, begunAt: now}, state, {now})
   return decision.ok && decision.events[0]?.type === 'SlotAllocated'
 }
 

@@ -63,7 +63,14 @@ describe('failing over', () => {
     const wish = {bookingId: idOf<'Booking'>('b2'), userId: idOf<'User'>('bob'), serviceId}
     const interval = {start: at('10:00'), end: at('12:00')}
     given(calendar, ...before, failedOver(at('09:00')))
-      .when({type: 'AllocateSlot', wish: {...wish, interval, warmUpMinutes: 5, turnaroundMinutes: 5}}, at('08:00'))
+      .when(
+        {
+          type: 'AllocateSlot',
+          wish: {...wish, interval, warmUpMinutes: 5, turnaroundMinutes: 5},
+          begunAt: at('08:00'),
+        },
+        at('08:00'),
+      )
       .thenEvents(allocated('b2', m1, '10:00', '12:00', 'bob'))
   })
 

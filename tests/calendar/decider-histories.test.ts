@@ -207,7 +207,7 @@ test.each([1, 2, 3, 4, 5, 6])('every answer of 900 random commands is what tryin
     }
     const wish = randomWish(step)
     wishes.set(wish.bookingId, wish)
-    return {type: 'AllocateSlot', wish}
+    return {type: 'AllocateSlot', wish, begunAt: instantFromMs(nowMs)}
   }
 
   function randomWish(step: number): SlotWish {

@@ -14,10 +14,10 @@ function run(state: CalendarState, command: CalendarCommand, now: Instant): Cale
   return fold(calendar, state, decision.events)
 }
 
-function allocate(bookingId: BookingId, start: Instant): CalendarCommand {
+function allocate(bookingId: BookingId, start: Instant, begunAt: Instant): CalendarCommand {
   const interval = {start, end: plusMinutes(start, 60)}
   const wish = {bookingId, userId: idOf<'User'>(`u-${bookingId}`), serviceId, interval}
-  return {type: 'AllocateSlot', wish: {...wish, warmUpMinutes: 5, turnaroundMinutes: 5}}
+  return {type: 'AllocateSlot', wish: {...wish, warmUpMinutes: 5, turnaroundMinutes: 5}, begunAt}
 }
 
 function remembered(state: CalendarState): number {
@@ -34,8 +34,8 @@ test('remembers what is live and what ended or was freed in the last days, howev
   for (let index = 0; index < 365 * 8; index++) {
     const now = plusMinutes(at('00:00'), index * 180)
     const [kept, freed] = [idOf<'Booking'>(`kept-${index}`), idOf<'Booking'>(`freed-${index}`)]
-    state = run(state, allocate(kept, plusMinutes(now, 600)), now)
-    state = run(state, allocate(freed, plusMinutes(now, 670)), now)
+    state = run(state, allocate(kept, plusMinutes(now, 600), now), now)
+    state = run(state, allocate(freed, plusMinutes(now, 670), now), now)
     state = run(state, {type: 'ShortenAllocation', bookingId: freed, end: now}, now)
     most = Math.max(most, remembered(state))
   }
@@ -50,12 +50,12 @@ test('knows a freed booking for at least a day, whatever else is freed', () => {
   for (let index = 0; index < 200; index++) {
     const now = plusMinutes(at('00:00'), index * 60)
     const bookingId = idOf<'Booking'>(`b${index}`)
-    state = run(state, allocate(bookingId, plusMinutes(now, 600)), now)
+    state = run(state, allocate(bookingId, plusMinutes(now, 600), now), now)
     state = run(state, {type: 'ShortenAllocation', bookingId, end: now}, now)
     freedAt.set(bookingId, now)
     for (const [freed, when] of freedAt) {
       if (plusMinutes(when, 24 * 60) < now) continue
-      state = run(state, allocate(freed, plusMinutes(now, 600)), now)
+      state = run(state, allocate(freed, plusMinutes(now, 600), now), now)
       expect(machineHolding(state, freed)).toBeUndefined()
     }
   }
@@ -65,10 +65,25 @@ test('knows an allocation for two days after its end', () => {
   const machineId = idOf<'Machine'>('m1')
   const first = idOf<'Booking'>('first')
   let state = run(calendar.initial, {type: 'OfferMachine', machineId, services: [serviceId]}, at('00:00'))
-  state = run(state, allocate(first, at('01:00')), at('00:00'))
-  state = run(state, allocate(idOf('second'), at('03:00', 2)), at('02:04', 2))
+  state = run(state, allocate(first, at('01:00'), at('00:00')), at('00:00'))
+  state = run(state, allocate(idOf('second'), at('03:00', 2), at('02:04', 2)), at('02:04', 2))
   expect(machineHolding(state, first)).toBe(machineId)
-  state = run(state, allocate(idOf('third'), at('06:00', 2)), at('02:05', 2))
+  state = run(state, allocate(idOf('third'), at('06:00', 2), at('02:05', 2)), at('02:05', 2))
   expect(machineHolding(state, first)).toBeUndefined()
   expect(machineHolding(state, idOf('second'))).toBe(machineId)
+})
+
+test('allocates nothing for whoever began so long ago that it may have forgotten what was decided since', () => {
+  const [machineId, bookingId] = [idOf<'Machine'>('m1'), idOf<'Booking'>('old')]
+  const begunAt = at('00:00')
+  const state = run(calendar.initial, {type: 'OfferMachine', machineId, services: [serviceId]}, begunAt)
+  const command = allocate(bookingId, plusMinutes(begunAt, 10 * 24 * 60), begunAt)
+  const dayMinutes = 24 * 60
+  const answerAfter = (minutes: number) => calendar.decide(command, state, {now: plusMinutes(begunAt, minutes)})
+  expect(answerAfter(dayMinutes - 1)).toMatchObject({ok: true, events: [{type: 'SlotAllocated'}]})
+  expect(answerAfter(dayMinutes)).toEqual({ok: false, refusal: {type: 'BegunTooLongAgo', bookingId}})
+  // What is known is told, however late.
+  const allocated = run(state, allocate(bookingId, plusMinutes(begunAt, 600), begunAt), begunAt)
+  const late = plusMinutes(begunAt, dayMinutes + 1)
+  expect(calendar.decide(command, allocated, {now: late})).toEqual({ok: true, events: []})
 })

@@ -22,7 +22,7 @@ const buffers = {warmUpMinutes: 5, turnaroundMinutes: 5}
 function allocate(bookingId: string, start: string, end: string, userId = 'ann'): CalendarCommand {
   const interval = {start: at(start), end: at(end)}
   const ids = {bookingId: idOf<'Booking'>(bookingId), userId: idOf<'User'>(userId), serviceId: serviceA}
-  return {type: 'AllocateSlot', wish: {...ids, interval, ...buffers}}
+  return {type: 'AllocateSlot', wish: {...ids, interval, ...buffers}, begunAt: at('08:00')}
 }
 
 function allocated(bookingId: string, machineId: string, start: string, end: string, userId = 'ann'): CalendarEvent {

@@ -53,7 +53,7 @@ export const crashPoints: readonly CrashPoint[] = [
     12,
   ),
   {
-    ...bookSlot("const slot = await handler.handle(calendar, calendarStream(poolId), {type: 'AllocateSlot', wish}"),
+    ...bookSlot('const slot = await handler.handle(calendar, calendarStream(poolId), allocate'),
     name: 'before the allocation of a slot',
     where: 'before',
     passesMax: 12,
@@ -109,7 +109,7 @@ export const crashPoints: readonly CrashPoint[] = [
     3,
   ),
   {
-    ...worker('const looked = await send(handler, machineId, look, powerCommandId)'),
+    ...worker('const looked = await send(handler, machineId, look, powerCommandId, lease)'),
     name: 'before the intent of a power command',
     where: 'before',
     passesMax: 2,

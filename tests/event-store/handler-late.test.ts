@@ -1,7 +1,6 @@
 import {afterAll, beforeAll, describe, expect, test} from 'vitest'
-import type {CommandMeta, HandlerParts} from '../../src/event-store/command.ts'
+import {CameTooLate, type CommandMeta, type HandlerParts} from '../../src/event-store/command.ts'
 import {createHandler} from '../../src/event-store/handler.ts'
-import {CameTooLate} from '../../src/event-store/lane.ts'
 import {OutcomeUnknown, type EventStore} from '../../src/event-store/port.ts'
 import {turn} from '../support/hand-clock.ts'
 import {startTestStore, type TestStore} from '../support/store.ts'
@@ -142,4 +141,23 @@ test('when it arrived is in no event', async () => {
   const [event] = (await store.readStream(stream, {maxCount: 1})) ?? []
   const known = ['$causationId', '$correlationId', 'actor', 'at', 'version']
   expect(Object.keys(event?.metadata as object).toSorted()).toEqual(known)
+})
+
+test('what is decided only while something lasts is not decided once it is over, be it while the stream is read', async () => {
+  const stream = freshTally()
+  let isHeld = true
+  const losing: EventStore = {
+    ...store,
+    async readStream(name, options) {
+      const page = await store.readStream(name, options)
+      isHeld = false
+      return page
+    },
+  }
+  const {handler} = nodeAt(0, losing)
+  const meta: CommandMeta = {...freshMeta(), onlyWhile: () => isHeld}
+  await expect(handler.handle(tally, stream, add(5), meta)).rejects.toBeInstanceOf(CameTooLate)
+  expect(await contentsOf(store, stream)).toEqual([])
+  isHeld = true
+  expect(await handler.handle(tally, stream, add(5), meta)).toMatchObject({ok: true, state: {amount: 5}})
 })

@@ -30,7 +30,8 @@ test('of 200 bookings in parallel for one slot, on two nodes, exactly one gets i
   const answers = await Promise.all(
     Array.from({length: 200}, (_, index) => {
       const wish = {bookingId: idOf<'Booking'>(`b${index}`), userId: idOf<'User'>(`u${index}`), serviceId, interval}
-      const command = {type: 'AllocateSlot', wish: {...wish, warmUpMinutes: 5, turnaroundMinutes: 5}} as const
+      const buffers = {warmUpMinutes: 5, turnaroundMinutes: 5}
+      const command = {type: 'AllocateSlot', wish: {...wish, ...buffers}, begunAt: at('08:00')} as const
       return nodes[index % 2 === 0 ? 0 : 1].handle(calendar, stream, command, freshMeta())
     }),
   )

@@ -37,3 +37,30 @@ test('a machine that went off meanwhile is left alone, whatever was intended', (
   expect(rig.look('off', null)).toEqual(['seen off'])
   expect(rig.look('off', null)).toEqual([])
 })
+
+test('a machine wanted again before anybody knows whether its stop was sent is given the time it would need', () => {
+  const rig = running()
+  expect(rig.look('ready', null)).toEqual(['stop 1 for nobody'])
+  rig.wait(59)
+  expect(rig.look('ready', 'b2')).toEqual([])
+  // It was sent after all.
+  expect(rig.look('off', 'b2')).toEqual(['seen off', 'start 1 for b2'])
+})
+
+test('a machine that is still on after that time was never told, and serves as if nothing had been', () => {
+  const rig = running()
+  rig.look('ready', null)
+  rig.wait(60)
+  expect(rig.look('ready', 'b2')).toEqual(['MachineReady'])
+  expect(rig.state().phase).toBe('on')
+  rig.wait(600)
+  expect(rig.look('ready', 'b2')).toEqual([])
+})
+
+test('a machine whose stop was surely sent is brought to its end, although it is wanted again', () => {
+  const rig = running()
+  rig.look('ready', null)
+  rig.accept()
+  rig.wait(60)
+  expect(rig.look('ready', 'b2')).toEqual(['kill 1 for b2'])
+})

@@ -133,7 +133,7 @@ describe('a booking that two drive at once', () => {
     await world.during(handler.handle(calendar, calendarStream(idOf('eu')), free, meta))
     const state = await handler.load(account, accountStream(idOf('ann')))
     const [bookingId, terms] = onlyHold(state.holds)
-    const finished = await world.during(bookSlot(handler, idOf(bookingId), terms, meta))
+    const finished = await world.during(bookSlot(handler, idOf(bookingId), terms, {...meta, begunAt: world.now()}))
     held.resolve()
     await world.during(answer)
 

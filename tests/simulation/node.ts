@@ -6,6 +6,7 @@ import {defaultPolicy} from '../../src/booking/policies.ts'
 import {createFleet} from '../../src/drivers/fleet.ts'
 import {DriverError, type DriverKind} from '../../src/drivers/port.ts'
 import {createEngine, type Engine, type Tempo} from '../../src/engine.ts'
+import {CameTooLate} from '../../src/event-store/command.ts'
 import {QueueFull, TooManyConflicts} from '../../src/event-store/lane.ts'
 import type {Registry} from '../../src/event-store/registry.ts'
 import {OutcomeUnknown, StoreUnavailable, type EventStore} from '../../src/event-store/port.ts'
@@ -132,7 +133,7 @@ export function startNode(parts: NodeParts): Node {
 /** What the port says can happen; whoever meets it tries again. Any other error is a fault of the engine. */
 export function isForeseen(error: unknown): boolean {
   const isOfStore = error instanceof StoreUnavailable || error instanceof OutcomeUnknown
-  return isOfStore || error instanceof TooManyConflicts || error instanceof QueueFull
+  return isOfStore || [CameTooLate, QueueFull, TooManyConflicts].some(kind => error instanceof kind)
 }
 
 /** Folding and committing are events of the simulated time like everything else. */

@@ -35,8 +35,8 @@ export const calendarMutants: readonly Mutant[] = [
   {
     name: 'a slot that was declined may be allocated later',
     file: decider,
-    guard: ' || goneBecause(state, bookingId) !== undefined) return accept()\n  const slot',
-    without: ') return accept()\n  const slot',
+    guard: ' || goneBecause(state, bookingId) !== undefined) return accept()\n  if (msBetween',
+    without: ') return accept()\n  if (msBetween',
     shows: /becomes allocated (when it is declined|without a hold)/,
   },
   {
