@@ -21,6 +21,11 @@ export const machineMutants: readonly Mutant[] = [
     file: decider,
     guard: "  if (command.epoch < before.epoch) return refuse({type: 'Fenced', epoch: before.epoch})\n",
     without: '',
+    also: {
+      file: 'src/processes/machine-worker.ts',
+      guard: 'onlyWhile: () => lease.isHeld()',
+      without: 'onlyWhile: () => true',
+    },
     shows: /under an older lease/,
   },
   {

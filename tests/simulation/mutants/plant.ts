@@ -1,24 +1,25 @@
 import {registerHooks} from 'node:module'
-import {mutated, type Mutant} from './mutant.ts'
+import {guardsOf, mutated, type Mutant} from './mutant.ts'
 
 const root = new URL('../../../', import.meta.url)
 
 /**
  * Takes the guard away from every module of this thread that is loaded from now on. Answers how to tell whether the
- * mutant's file was: a bug in a file that nobody imports would prove nothing.
+ * mutant's files were: a bug in a file that nobody imports would prove nothing.
  */
 export function plant(mutant: Mutant): () => boolean {
-  const url = new URL(mutant.file, root).href
-  let isPlanted = false
+  const guards = new Map(guardsOf(mutant).map(guard => [new URL(guard.file, root).href, guard]))
+  const seen = new Set<string>()
   registerHooks({
     load(loadedUrl, context, nextLoad) {
       const loaded = nextLoad(loadedUrl, context)
-      if (loadedUrl !== url) return loaded
-      isPlanted = true
-      return {...loaded, source: mutated(mutant, textOf(loaded.source))}
+      const guard = guards.get(loadedUrl)
+      if (guard === undefined) return loaded
+      seen.add(loadedUrl)
+      return {...loaded, source: mutated(guard, textOf(loaded.source))}
     },
   })
-  return () => isPlanted
+  return () => seen.size === guards.size
 }
 
 function textOf(source: string | ArrayBuffer | NodeJS.TypedArray | undefined): string {
