@@ -57,7 +57,7 @@ export interface LookIntervals {
   readonly aheadMs: number
 }
 
-export const defaultLookIntervals: LookIntervals = {changingMs: 500, onMs: 10_000, offMs: 60_000, aheadMs: 10_000}
+export const defaultLookIntervals: LookIntervals = {changingMs: 500, onMs: 10_000, offMs: 60_000, aheadMs: 20_000}
 
 /** When to look at the machine again, given what it is like after this look. */
 export function nextLookAt(

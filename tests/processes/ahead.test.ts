@@ -36,9 +36,9 @@ test('a machine is told to start and stop at the moment itself, what was intende
   await booked(node.engine, 'ann', at('08:03'), short)
   await world.advanceTo(at('08:14'))
   expect(await powerLog()).toEqual([
-    '08:01:50.000 start',
+    '08:01:40.000 start',
     '08:02:00.000 Accepted',
-    '08:12:50.000 stop',
+    '08:12:40.000 stop',
     '08:13:00.000 Accepted',
   ])
   expect(effects()).toEqual(['started 08:02:00.000', 'stopped 08:13:02.000'])
@@ -48,7 +48,7 @@ test('the session lasts to its end though its stop is written down before', asyn
   const node = await worldOfAnn()
   const {bookingId} = await booked(node.engine, 'ann', at('08:03'), short)
   await world.advanceTo(at('08:12:59'))
-  expect(await powerLog()).toContain('08:12:50.000 stop')
+  expect(await powerLog()).toContain('08:12:40.000 stop')
   expect(node.engine.queries.machines.machine('eu-1')).toMatchObject({last_op: 'start', seen: 'on'})
   expect(node.engine.queries.machines.machine('eu-1')?.ready_since).not.toBeNull()
   await world.advanceTo(at('08:14'))
@@ -66,7 +66,7 @@ test('a booking cancelled in the last seconds has nothing started for it', async
   await world.advanceTo(at('08:01:55'))
   await world.during(node.engine.bookings.cancelBooking(customer('ann'), {idempotencyKey: 'no', bookingId}))
   await world.advanceTo(at('08:14'))
-  expect(await powerLog()).toEqual(['08:01:50.000 start', '08:01:55.000 Withdrawn'])
+  expect(await powerLog()).toEqual(['08:01:40.000 start', '08:01:55.000 Withdrawn'])
   expect(effects()).toEqual([])
 })
 
@@ -89,7 +89,7 @@ test('whoever takes over in between takes back what was planned, and plans it ag
   two.act()
   await world.advanceTo(at('08:02:05'))
   expect(await powerLog()).toEqual([
-    '08:01:50.000 start',
+    '08:01:40.000 start',
     '08:01:55.000 Withdrawn',
     '08:01:55.000 start',
     '08:02:00.000 Accepted',
@@ -106,7 +106,7 @@ test('whoever takes over later sends it, once', async () => {
   const two = await world.startEngine()
   two.act()
   await world.advanceTo(at('08:04'))
-  expect(await powerLog()).toEqual(['08:01:50.000 start', '08:02:30.000 start', '08:02:30.000 Accepted'])
+  expect(await powerLog()).toEqual(['08:01:40.000 start', '08:02:30.000 start', '08:02:30.000 Accepted'])
   expect(effects()).toEqual(['started 08:02:30.000'])
 })
 
