@@ -77,7 +77,7 @@ export function createBookings(parts: BookingsParts): Bookings {
     if (refusal !== null && !(await isKnown(caller, bookingId))) return {ok: false, refusal}
     const cause = {...causeOf(caller), arrivedAtMs: caller.arrivedAtMs, begunAt: clock.now()}
     const answer = await bookSlot(handler, bookingId, agreed.terms, cause)
-    return answer.ok ? {ok: true, value: answer.booking, commit: answer.commit} : answer
+    return answer.ok ? {ok: true, value: answer.booking, reached: answer.reached} : answer
   }
 
   function termsFor(caller: Caller, request: BookRequest): {terms: BookingTerms} | {refusal: BookRefusal} {
@@ -116,7 +116,7 @@ export function createBookings(parts: BookingsParts): Bookings {
         const answer = await handler.handle(booking, stream, command, metaOf(caller, commandId))
         if (!answer.ok) return {ok: false, refusal: hiding(answer.refusal)}
         if (answer.state === null) return {ok: false, refusal: {type: 'NoSuchBooking'}}
-        return {ok: true, value: answer.state, commit: answer.commit}
+        return {ok: true, value: answer.state, reached: answer.reached}
       }),
     quote({serviceId, minutes}) {
       const service = catalogue.service(serviceId)

@@ -13,11 +13,13 @@ export interface Caller {
   readonly arrivedAtMs?: number | undefined
 }
 
-/** The answer to a command: what came of it and the position it reached, or why it was refused. */
+/**
+ * The answer to a command: what came of it, or why it was refused. `reached`: up to where a read model must have folded
+ * to show what the answer rests upon, be it written by this command or long before; null or absent: nothing of its own.
+ */
 export type Answer<Value, Refusal> =
-  | {readonly ok: true; readonly value: Value; readonly commit: bigint | null}
-  /** A refusal can leave something behind to read as well: what was begun for it and taken back. */
-  | {readonly ok: false; readonly refusal: Refusal | CallerRefusal; readonly commit?: bigint | null}
+  | {readonly ok: true; readonly value: Value; readonly reached: bigint | null}
+  | {readonly ok: false; readonly refusal: Refusal | CallerRefusal; readonly reached?: bigint | null}
 
 /** Refusals any command can meet. */
 export type CallerRefusal =

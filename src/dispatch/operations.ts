@@ -84,7 +84,7 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
     const offer = {type: 'OfferMachine', machineId, services: registration.services} as const
     const offerMeta = followUpMetaOf(caller, derivedCommandId('offer', commandId))
     const offered = await handler.handle(calendar, calendarStream(poolId), offer, offerMeta)
-    return {ok: true, value: registered.state, commit: (offered.ok ? offered.commit : null) ?? registered.commit}
+    return {ok: true, value: registered.state, reached: offered.reached ?? registered.reached}
   }
 
   return {
@@ -99,14 +99,14 @@ export function createOperations({handler, drivers, once}: OperationsParts): Ope
         const done = await handler.handle(machine, stream, {type: 'LiftQuarantine'}, metaOf(caller, commandId))
         if (!done.ok) return done
         if (done.state === null) return {ok: false, refusal: {type: 'NoSuchMachine'}}
-        return {ok: true, value: done.state, commit: done.commit}
+        return {ok: true, value: done.state, reached: done.reached}
       })
     },
     async changeCatalogue(caller, request) {
       if (!hasRole(caller, 'owner')) return {ok: false, refusal: {type: 'Forbidden', needs: 'owner'}}
       return once(caller, 'changeCatalogue', request, async commandId => {
         const done = await handler.handle(catalogue, catalogueStream, request.command, metaOf(caller, commandId))
-        return done.ok ? {ok: true, value: null, commit: done.commit} : done
+        return done.ok ? {ok: true, value: null, reached: done.reached} : done
       })
     },
   }

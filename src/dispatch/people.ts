@@ -77,7 +77,7 @@ export function createPeople({handler, tokens, masterKey, randomBytes, once}: Pe
     commandId: CommandId,
   ): Promise<Answer<User, UserRefusal>> {
     const known = await handler.load(user, userStream(userId))
-    if (known !== null) return {ok: true, value: known, commit: null}
+    if (known !== null) return {ok: true, value: known, reached: null}
     const displayName = await seal(caller, userId, 'displayName', request.displayName, commandId)
     const command = {type: 'RegisterUser', userId, displayName, roles: request.roles} as const
     return userAnswer(await handler.handle(user, userStream(userId), command, metaOf(caller, commandId)))
@@ -105,7 +105,7 @@ export function createPeople({handler, tokens, masterKey, randomBytes, once}: Pe
       const known = await handler.load(user, userStream(userId))
       if (known === null) return {ok: false, refusal: {type: 'NoSuchUser'}}
       const token = tokens.issueAccess({userId, roles: known.roles})
-      return {ok: true, value: {token, user: known}, commit: null}
+      return {ok: true, value: {token, user: known}, reached: null}
     },
     async redeemSignIn(token, requestId, arrivedAtMs) {
       const verified = tokens.verifySignIn(token)
@@ -135,10 +135,10 @@ export function createPeople({handler, tokens, masterKey, randomBytes, once}: Pe
 
 function userAnswer(
   handled:
-    | {readonly ok: true; readonly state: User | null; readonly commit: bigint | null}
+    | {readonly ok: true; readonly state: User | null; readonly reached: bigint | null}
     | {readonly ok: false; readonly refusal: UserRefusal},
 ): Answer<User, UserRefusal> {
   if (!handled.ok) return {ok: false, refusal: handled.refusal}
   if (handled.state === null) return {ok: false, refusal: {type: 'NoSuchUser'}}
-  return {ok: true, value: handled.state, commit: handled.commit}
+  return {ok: true, value: handled.state, reached: handled.reached}
 }

@@ -80,7 +80,7 @@ export function createPurchases({handler, pack, once}: PurchasesParts): Purchase
     if (!paid.ok) return paid
     // The shop process would do it as well; doing it here lets the answer carry the fulfilled purchase.
     const commit = await fulfilPurchase(handler, paid.value, causeOf(caller))
-    return {ok: true, value: {...paid.value, status: 'fulfilled'}, commit: commit ?? paid.commit}
+    return {ok: true, value: {...paid.value, status: 'fulfilled'}, reached: commit ?? paid.reached}
   }
 
   return {
@@ -105,7 +105,7 @@ export function createPurchases({handler, pack, once}: PurchasesParts): Purchase
           expiresAt,
         } as const
         const granted = await handler.handle(account, accountStream(userId), grant, metaOf(caller, commandId))
-        return granted.ok ? {ok: true, value: {grantId}, commit: granted.commit} : granted
+        return granted.ok ? {ok: true, value: {grantId}, reached: granted.reached} : granted
       })
     },
   }
@@ -113,10 +113,10 @@ export function createPurchases({handler, pack, once}: PurchasesParts): Purchase
 
 function answerOf(
   handled:
-    | {readonly ok: true; readonly state: Purchase | null; readonly commit: bigint | null}
+    | {readonly ok: true; readonly state: Purchase | null; readonly reached: bigint | null}
     | {readonly ok: false; readonly refusal: PurchaseRefusal},
 ): Answer<Purchase, PurchaseRefusal> & ({readonly ok: true} | {readonly ok: false}) {
   if (!handled.ok) return {ok: false, refusal: handled.refusal}
   if (handled.state === null) return {ok: false, refusal: {type: 'NoSuchPurchase'}}
-  return {ok: true, value: handled.state, commit: handled.commit}
+  return {ok: true, value: handled.state, reached: handled.reached}
 }

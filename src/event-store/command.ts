@@ -32,8 +32,14 @@ export interface HandleOptions {
 
 /** The answer to a command: what was written (nothing when it was already so), or why it was refused. */
 export type Handled<State, Event, Refusal> =
-  | {readonly ok: true; readonly events: readonly Event[]; readonly state: State; readonly commit: bigint | null}
-  | {readonly ok: false; readonly refusal: Refusal; readonly state: State}
+  | (Decided<State> & {readonly ok: true; readonly events: readonly Event[]; readonly commit: bigint | null})
+  | (Decided<State> & {readonly ok: false; readonly refusal: Refusal})
+
+interface Decided<State> {
+  readonly state: State
+  /** Position of the last event of the stream that the answer knows of, be it written by it or not; null: there is none. */
+  readonly reached: bigint | null
+}
 
 /**
  * The command was not decided while it was still time to (see `CommandMeta.onlyWhile` and `HandlerLimits.answerableMs`).

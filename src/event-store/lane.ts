@@ -47,6 +47,8 @@ interface Folded {
   readonly state: unknown
   /** Revision of the last event folded; -1 when the stream has none. */
   readonly revision: bigint
+  /** Its position; null when the stream has none. */
+  readonly commit: bigint | null
 }
 
 interface Decided {
@@ -61,7 +63,7 @@ const noIds: ReadonlySet<string> = new Set()
 export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: AnyDecider, stream: string): Lane {
   const {store, registry, clock, timers, random} = parts
   const queue: Pending[] = []
-  const unread: Folded = {state: decider.initial, revision: -1n}
+  const unread: Folded = {state: decider.initial, revision: -1n, commit: null}
   const repeats = createRepeats()
   let folded: Folded | null = null
   let running = false
@@ -71,7 +73,7 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
     from: Folded,
     ids: ReadonlySet<string> = noIds,
   ): Promise<{readonly now: Folded; readonly found: readonly RecordedEvent[]}> {
-    let {state, revision} = from
+    let {state, revision, commit} = from
     const found: RecordedEvent[] = []
     for (;;) {
       const page = await store.readStream(stream, {from: revision + 1n, maxCount: pageSize})
@@ -84,9 +86,10 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         state = decider.evolve(state, event)
         repeats.remember({commandId: metadata.$causationId as CommandId, actor: metadata.actor})
         revision = recorded.revision
+        commit = recorded.position.commit
         if (ids.has(recorded.id)) found.push(recorded)
       }
-      if (page.length < pageSize) return {now: kept({state, revision}, false), found}
+      if (page.length < pageSize) return {now: kept({state, revision, commit}, false), found}
     }
   }
 
@@ -154,7 +157,8 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         try {
           const {revision, position} = await store.append(stream, expected, events)
           // Any other revision means that the stream holds what is not folded here: fold it before the next decision.
-          folded = revision === base.revision + BigInt(events.length) ? {state, revision} : null
+          folded =
+            revision === base.revision + BigInt(events.length) ? {state, revision, commit: position.commit} : null
           return position.commit
         } catch (error) {
           if (error instanceof WrongExpectedRevision) break
@@ -193,13 +197,13 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
         // To ask took its time.
         if (open.some(isTooLate)) continue
       }
-      if (events.length === 0) return answer(decided, null)
+      if (events.length === 0) return answer(decided, null, base.commit)
       const commit = await write(events, base, state)
       if (commit !== null) {
         for (const {pending, decision} of decided) {
           if (decision.ok && decision.events.length > 0) repeats.remember(pending.meta)
         }
-        return answer(decided, commit)
+        return answer(decided, commit, commit)
       }
       isFresh = true
       if (++conflicts > limits.conflictRetriesMax) {
@@ -247,10 +251,13 @@ export function createLane(parts: HandlerParts, limits: HandlerLimits, decider: 
   }
 }
 
-function answer(decided: readonly Decided[], commit: bigint | null): void {
+function answer(decided: readonly Decided[], commit: bigint | null, reached: bigint | null): void {
   for (const {pending, decision, state} of decided) {
-    if (!decision.ok) pending.resolve({ok: false, refusal: decision.refusal, state})
-    else pending.resolve({ok: true, events: decision.events, state, commit: decision.events.length > 0 ? commit : null})
+    if (!decision.ok) pending.resolve({ok: false, refusal: decision.refusal, state, reached})
+    else {
+      const {events} = decision
+      pending.resolve({ok: true, events, state, commit: events.length > 0 ? commit : null, reached})
+    }
   }
 }
 

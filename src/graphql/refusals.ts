@@ -24,6 +24,11 @@ export const refusalRef = builder.interfaceRef<AnyRefusal>('Refusal').implement(
   fields: t => ({
     message: t.string({description: 'For people, in English.', resolve: refusal => messageOf(refusal)}),
     code: t.string({description: 'For programs; stable.', resolve: ({type}) => wordsOf(type).code}),
+    position: t.string({
+      description: positionDescription,
+      resolve: (refusal, _args, {parts}) =>
+        'position' in refusal && typeof refusal.position === 'string' ? refusal.position : positionOf(parts, null),
+    }),
     field: t.string({
       nullable: true,
       description: 'The input that is at fault, where it is one.',
@@ -72,7 +77,7 @@ export function payloadUnion<Refusal extends AnyRefusal>() {
     })
 }
 
-/** Every mutation's success carries this. */
+/** Every mutation's answer carries this. */
 export interface Written {
   readonly position: string
 }
@@ -80,21 +85,26 @@ export interface Written {
 const readModelsWaitMs = 2000
 
 /**
- * Waits until this node's read models hold what a command wrote, two seconds at most, and answers with what `success`
- * reads there, or with the refusal.
+ * Waits until this node's read models hold what a command wrote or was decided on, two seconds at most, and answers with
+ * what `success` reads there, or with the refusal.
  */
 export async function answered<Value, Success extends object>(
   {parts}: RequestContext,
   command: Promise<Answer<Value, AnyRefusal>>,
   success: (value: Value) => Success,
-): Promise<(Success & Written) | AnyRefusal> {
+): Promise<(Success | AnyRefusal) & Written> {
   const answer = await command
-  // Whoever asks next reads what this has written, also when it was taken back.
-  const commit = answer.commit ?? null
-  if (commit !== null) await parts.waitFor(commit, readModelsWaitMs)
-  if (!answer.ok) return inPublic(answer.refusal)
-  const position = answer.commit ?? parts.projections.position()
-  return {...success(answer.value), position: String(position < 0n ? 0n : position)}
+  // Whoever asks next reads what this rests upon, also what was begun for it and taken back.
+  const reached = answer.reached ?? null
+  if (reached !== null) await parts.waitFor(reached, readModelsWaitMs)
+  const position = positionOf(parts, reached)
+  return answer.ok ? {...success(answer.value), position} : {...inPublic(answer.refusal), position}
+}
+
+/** What rests upon nothing but this node's read models reaches as far as they do. */
+function positionOf({projections}: RequestContext['parts'], reached: bigint | null): string {
+  const furthest = reached ?? projections.position()
+  return String(furthest < 0n ? 0n : furthest)
 }
 
 /** The two ways in which a key is found to have been used: by this node just now, or in the log. */
@@ -109,7 +119,7 @@ export function messageOf(refusal: AnyRefusal): string {
 }
 
 export const positionDescription =
-  'Where in the log this was written; send it as `x-hourhand-position` to read what was written from any node.'
+  'How far in the log this reaches; send it as `x-hourhand-position` to read what it rests upon from any node.'
 
 function isRefusal(value: object): value is AnyRefusal {
   return 'type' in value && typeof value.type === 'string' && refs.has(value.type)

@@ -13,10 +13,14 @@ import type {Instant} from '../kernel/time.ts'
 
 export type BookSlotRefusal = AccountRefusal | SlotRefusal
 
-export type BookSlotAnswer =
-  | {readonly ok: true; readonly booking: Booking; readonly commit: bigint | null}
-  /** `commit`: where the hours were given back, so that the caller's next read has them; null: nothing was written. */
-  | {readonly ok: false; readonly refusal: BookSlotRefusal; readonly commit: bigint | null}
+export type BookSlotAnswer = (
+  {readonly ok: true; readonly booking: Booking} | {readonly ok: false; readonly refusal: BookSlotRefusal}
+) & {
+  /** Where the last of it was written, hours given back included; null: nothing was written. */
+  readonly commit: bigint | null
+  /** Up to where the log has to be read to see what the answer says; null: it is empty there. */
+  readonly reached: bigint | null
+}
 
 export interface BookSlotCause extends Omit<CommandMeta, 'commandId'> {
   /** Now: whoever is so slow that what he has seen here may be forgotten meanwhile goes no further. */
@@ -49,9 +53,9 @@ export async function bookSlot(
 
   const hold = {type: 'HoldHours', bookingId, terms} as const
   const held = await handler.handle(account, accountStream(userId), hold, {...meta('hold'), arrivedAtMs})
-  if (!held.ok) return {ok: false, refusal: held.refusal, commit: null}
+  if (!held.ok) return {ok: false, refusal: held.refusal, commit: null, reached: held.reached}
   const ended = lookUp(held.state.ended, bookingId)
-  if (ended !== undefined) return answerAgain(handler, bookingId, ended.refusal)
+  if (ended !== undefined) return answerAgain(handler, bookingId, ended.refusal, held.reached)
   // A repeat goes on under the terms of the first call: those are what the hold was made for.
   const agreed = lookUp(held.state.holds, bookingId)?.terms ?? terms
 
@@ -68,16 +72,18 @@ export async function bookSlot(
     const reason = {type: 'refused', refusal} as const
     const release = {type: 'ReleaseHold', bookingId, reason} as const
     const released = await handler.handle(account, accountStream(userId), release, meta('release'))
-    return {ok: false, refusal, commit: released.ok ? released.commit : null}
+    const commit = released.ok ? released.commit : null
+    return {ok: false, refusal, commit, reached: latest(slot.reached, released.reached)}
   }
   const machineId = machineHolding(slot.state, bookingId)
   // Given back meanwhile: the booking was finished by somebody else and then cancelled.
-  if (machineId === undefined) return answerAgain(handler, bookingId, null)
+  if (machineId === undefined) return answerAgain(handler, bookingId, null, latest(held.reached, slot.reached))
 
   const confirm = {type: 'ConfirmBooking', bookingId, terms: agreed, machineId} as const
   const confirmed = await handler.handle(booking, bookingStream(bookingId), confirm, meta('confirm'), {isNew: true})
   if (!confirmed.ok || confirmed.state === null) throw new Error(`booking ${bookingId} was not confirmed`)
-  return {ok: true, booking: confirmed.state, commit: confirmed.commit}
+  const reached = latest(held.reached, slot.reached, confirmed.reached)
+  return {ok: true, booking: confirmed.state, commit: confirmed.commit, reached}
 }
 
 /** The answer of a booking that has come to its end already. */
@@ -85,10 +91,15 @@ async function answerAgain(
   handler: Handler,
   bookingId: BookingId,
   refusal: {readonly type: string} | null,
+  reached: bigint | null,
 ): Promise<BookSlotAnswer> {
   // Refusals are stored as they were given; only this function's own refusals ever are.
-  if (refusal !== null) return {ok: false, refusal: refusal as BookSlotRefusal, commit: null}
+  if (refusal !== null) return {ok: false, refusal: refusal as BookSlotRefusal, commit: null, reached}
   const state = await handler.load(booking, bookingStream(bookingId))
   if (state === null) throw new Error(`booking ${bookingId} has an ended hold but no events of its own`)
-  return {ok: true, booking: state, commit: null}
+  return {ok: true, booking: state, commit: null, reached}
+}
+
+function latest(...positions: readonly (bigint | null)[]): bigint | null {
+  return positions.reduce((last, each) => (last === null || (each !== null && each > last) ? each : last), null)
 }

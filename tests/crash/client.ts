@@ -145,7 +145,7 @@ async function postTo(
 function documentOf({mutation, fields}: Call): string {
   const name = `${mutation[0]?.toUpperCase()}${mutation.slice(1)}`
   return `mutation ($input: ${name}Input!) {
-    result: ${mutation}(input: $input) { __typename ... on Refusal { code } ... on ${name}Success { position ${fields} } }
+    result: ${mutation}(input: $input) { __typename ... on Refusal { code position } ... on ${name}Success { position ${fields} } }
   }`
 }
 

@@ -5,7 +5,7 @@ import {customer} from '../support/world-acts.ts'
 
 const ann = customer('ann')
 const bob = customer('bob')
-const ok = <Value>(value: Value): Answer<Value, never> => ({ok: true, value, commit: null})
+const ok = <Value>(value: Value): Answer<Value, never> => ({ok: true, value, reached: null})
 const reused = {ok: false, refusal: {type: 'IdempotencyKeyReused', field: 'idempotencyKey'}}
 
 /** Work that counts its runs and lasts until it is told its answer. */

@@ -49,9 +49,10 @@ describe('two nodes on one stream', () => {
     const [here, there] = [createHandler(partsOf(gate.store)), createHandler(partsOf(store))]
     const stream = freshTally()
     await here.handle(tally, stream, add(10), freshMeta())
-    await there.handle(tally, stream, spend(8), freshMeta())
+    const {reached} = await there.handle(tally, stream, spend(8), freshMeta())
     const refused = await here.handle(tally, stream, spend(5), freshMeta())
-    expect(refused).toEqual({ok: false, refusal: {type: 'TooLittle', amount: 2}, state: {name: null, amount: 2}})
+    const state = {name: null, amount: 2}
+    expect(refused).toEqual({ok: false, refusal: {type: 'TooLittle', amount: 2}, state, reached})
     expect(gate.appends).toEqual([1, 1])
   })
 

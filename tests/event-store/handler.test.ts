@@ -28,6 +28,7 @@ describe('a command', () => {
       events: [{type: 'Added', data: {amount: 5, note: ''}}],
       state: amountAnd(null, 5),
       commit: recorded?.position.commit,
+      reached: recorded?.position.commit,
     })
   })
 
@@ -64,16 +65,31 @@ describe('a command', () => {
   test('that is refused writes nothing', async () => {
     const stream = freshTally()
     const handled = await createHandler(partsOf(store)).handle(tally, stream, spend(1), freshMeta())
-    expect(handled).toEqual({ok: false, refusal: {type: 'TooLittle', amount: 0}, state: amountAnd(null, 0)})
+    expect(handled).toEqual({
+      ok: false,
+      refusal: {type: 'TooLittle', amount: 0},
+      state: amountAnd(null, 0),
+      reached: null,
+    })
     expect(await store.readStream(stream, {maxCount: 1})).toBeNull()
   })
 
-  test('that is fulfilled already writes nothing', async () => {
+  test('that is refused says how far it has looked, be it what another node wrote', async () => {
+    const [here, there] = [createHandler(partsOf(store)), createHandler(partsOf(store))]
+    const stream = freshTally()
+    await here.handle(tally, stream, add(1), freshMeta())
+    const last = await there.handle(tally, stream, add(1), freshMeta())
+    const refused = await here.handle(tally, stream, spend(3), freshMeta())
+    expect(refused).toMatchObject({ok: false, reached: last.reached})
+    expect(last.reached).toBe((await store.readStream(stream, {from: 1n, maxCount: 1}))?.[0]?.position.commit)
+  })
+
+  test('that is fulfilled already writes nothing, and says where it was', async () => {
     const handler = createHandler(partsOf(store))
     const stream = freshTally()
-    await handler.handle(tally, stream, {type: 'Open', name: 'a'}, freshMeta())
+    const {reached} = await handler.handle(tally, stream, {type: 'Open', name: 'a'}, freshMeta())
     const again = await handler.handle(tally, stream, {type: 'Open', name: 'b'}, freshMeta())
-    expect(again).toEqual({ok: true, events: [], state: amountAnd('a', 0), commit: null})
+    expect(again).toEqual({ok: true, events: [], state: amountAnd('a', 0), commit: null, reached})
     expect(await contentsOf(store, stream)).toEqual(['opened'])
   })
 })

@@ -240,6 +240,29 @@ describe('booking over GraphQL', () => {
     expect(seen.body.data.booking.machine).toEqual({id: 'Machine:eu-1'})
   })
 
+  test('a refusal says how far to read to see what was taken back, and a repeat how far to see what was done', async () => {
+    const mutation = `mutation ($input: BookInput!) { book(input: $input) {
+      __typename ... on BookSuccess { position } ... on Refusal { code position } } }`
+    const wish = {serviceId: 'ench', realmId: 'EU', minutes: 60, start: day(17, '12:00')}
+    const send = async (idempotencyKey: string, as: TestUser, headers = {}) => {
+      const variables = {input: {...wish, idempotencyKey}}
+      const {body} = await ask(engine, mutation, {as, variables, headers})
+      return body.data.book as {__typename: string; position: string}
+    }
+    const key = randomUUID()
+    const first = await send(key, ann)
+    expect(first.__typename).toBe('BookSuccess')
+    const refused = await send(randomUUID(), ben)
+    expect(refused.__typename).toBe('SlotTaken')
+    // Hours held, a slot declined, hours given back: nothing was written after that.
+    await engine.settled()
+    expect(refused.position).toBe(String(engine.engine.projections.position()))
+    expect(BigInt(refused.position) - BigInt(first.position)).toBe(3n)
+    const again = await send(key, ann)
+    expect(again.__typename).toBe('BookSuccess')
+    expect(BigInt(again.position)).toBeGreaterThanOrEqual(BigInt(first.position))
+  })
+
   test('what is offered can be booked, and then is no longer offered', async () => {
     const query = `query ($from: DateTime!, $to: DateTime!, $minutes: Int!) {
       availability(serviceId: "Service:ench", realmId: "EU", from: $from, to: $to, minutes: $minutes) {

@@ -25,12 +25,12 @@ describe('the schema', () => {
     },
   )
 
-  test('has a type for each refusal, all with code, message and field', () => {
+  test('has a type for each refusal, all with code, message, field and position', () => {
     const refusal = schema.getType('Refusal')
     if (!isInterfaceType(refusal)) throw new Error('no Refusal')
     const names = schema.getImplementations(refusal).objects.map(type => type.name)
     expect(names).toEqual(expect.arrayContaining(['SlotTaken', 'InsufficientHours', 'IdempotencyKeyReused']))
-    expect(Object.keys(refusal.getFields()).sort()).toEqual(['code', 'field', 'message'])
+    expect(Object.keys(refusal.getFields()).sort()).toEqual(['code', 'field', 'message', 'position'])
   })
 
   test('shows nowhere how machines are driven, nor what is stored sealed', () => {

@@ -47,8 +47,8 @@ export interface EngineDoorParts {
 }
 
 export function engineDoor({node, engine, clock, isForeseen, isOpen}: EngineDoorParts): Door {
-  /** The edges answer the position of the read models where a command wrote nothing. */
-  const reached = (commit: bigint | null | undefined): bigint => commit ?? engine.projections.position()
+  /** The edges answer the position of the read models where a command rests upon nothing else. */
+  const reached = (position: bigint | null | undefined): bigint => position ?? engine.projections.position()
 
   async function change(call: Call, key: string): Promise<Answered> {
     switch (call.type) {
@@ -56,7 +56,7 @@ export function engineDoor({node, engine, clock, isForeseen, isOpen}: EngineDoor
         const gift = {userId: idOf<'User'>(call.account), minutes: call.minutes, reason: 'history', expiresAt: null}
         const done = await engine.purchases.grantHours(owner, {idempotencyKey: key, ...gift})
         if (!done.ok) throw new Error(`no grant: ${done.refusal.type}`)
-        return {answer: {type: 'granted'}, position: reached(done.commit)}
+        return {answer: {type: 'granted'}, position: reached(done.reached)}
       }
       case 'book':
         return book(call, key)
@@ -64,9 +64,9 @@ export function engineDoor({node, engine, clock, isForeseen, isOpen}: EngineDoor
         const bookingId = idOf<'Booking'>(call.booking.bookingId) as BookingId
         const caller = callerOf(call.booking.account)
         const done = await engine.bookings.cancelBooking(caller, {idempotencyKey: key, bookingId})
-        if (done.ok) return {answer: {type: 'cancelled'}, position: reached(done.commit)}
+        if (done.ok) return {answer: {type: 'cancelled'}, position: reached(done.reached)}
         if (done.refusal.type !== 'AlreadyEnded') throw new Error(`not cancelled: ${done.refusal.type}`)
-        return {answer: {type: 'alreadyCancelled'}, position: reached(done.commit)}
+        return {answer: {type: 'alreadyCancelled'}, position: reached(done.reached)}
       }
       default:
         throw new Error(`${call.type} changes nothing`)
@@ -82,7 +82,7 @@ export function engineDoor({node, engine, clock, isForeseen, isOpen}: EngineDoor
       minutes: call.minutes,
       zone: null,
     })
-    const position = reached(done.commit)
+    const position = reached(done.reached)
     if (done.ok) {
       const {bookingId, machineId} = done.value
       if (bookingId !== call.bookingId) throw new Error(`booking ${bookingId} is not the one asked for`)

@@ -118,7 +118,7 @@ function graphqlDoor(node: string, url: string, owner: Api, customers: ReadonlyM
   const change = async (who: Api, mutation: string, input: Data, fields: string): Promise<Result | null> => {
     const name = `${mutation.charAt(0).toUpperCase()}${mutation.slice(1)}`
     const query = `mutation ($input: ${name}Input!) { result: ${mutation}(input: $input) {
-      __typename ... on ${name}Success { position } ${fields} } }`
+      __typename ... on ${name}Success { position } ... on Refusal { position } ${fields} } }`
     return ((await send(url, who, query, {input}, null))?.['result'] as Result | undefined) ?? null
   }
 
