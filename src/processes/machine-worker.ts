@@ -1,40 +1,22 @@
 import {CameTooLate, type CommandMeta, type Handled} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
-import {machine, type MachineCommand, type MachineRefusal, type Sighting} from '../fleet/decider.ts'
+import {machine, type MachineCommand, type MachineRefusal} from '../fleet/decider.ts'
 import {machineStream, type MachineEvent} from '../fleet/events.ts'
 import {comeDue, type Machine, type MachineState, type PlannedCommand} from '../fleet/machine-state.ts'
-import type {PowerOp, PowerTimings} from '../fleet/power.ts'
+import type {PowerTimings} from '../fleet/power.ts'
 import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
-import {msBetween, plusMs, type Clock, type Instant, type Timers} from '../kernel/time.ts'
+import {msBetween, type Clock, type Instant} from '../kernel/time.ts'
+import {callDriver, observe, type DriverCallParts, type PowerDriver} from './driver-calls.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {aheadOf, desiredPower, nextLookAt, type LookIntervals, type PoweredBooking, type Wishes} from './power.ts'
 
-/** What the power process needs of a driver; `drivers/port.ts` is wider. */
-export interface PowerDriver {
-  start(signal: AbortSignal): Promise<void>
-  stop(signal: AbortSignal): Promise<void>
-  kill(signal: AbortSignal): Promise<void>
-  observe(signal: AbortSignal): Promise<Sighting>
-}
-
-/** How a failed call is classed; `retryAfterMs` when the provider said when to come back. */
-export interface DriverFailure {
-  readonly class: string
-  readonly message: string
-  readonly retryAfterMs: number | null
-}
-
-export interface MachineWorkerParts {
+export interface MachineWorkerParts extends DriverCallParts {
   readonly handler: Handler
-  readonly clock: Clock
-  readonly timers: Timers
   readonly ids: IdSource
-  readonly random: () => number
   readonly timings: PowerTimings
   readonly intervals: LookIntervals
   /** Null: this node has no driver of that kind. */
   readonly driverOf: (machineId: MachineId) => PowerDriver | null
-  readonly failureOf: (error: unknown) => DriverFailure
   readonly bookingsOn: (machineId: MachineId) => readonly PoweredBooking[]
 }
 
@@ -51,9 +33,6 @@ export interface Looked {
   readonly lookAgainAt: Instant | null
   readonly commit: bigint | null
 }
-
-const callTimeoutMs = 15_000
-const observeTimeoutMs = 5_000
 
 /**
  * One look at one machine: see, decide, record the intent, and only then call the driver. What the driver answers is
@@ -135,7 +114,7 @@ async function tell(
 ): Promise<Looked> {
   // The lease may have run out since the intent was decided: its successor will see the intent and look first.
   if (!lease.isHeld()) return unknown(commit)
-  const answer = await call(parts, driver, intent, lease.held)
+  const answer = await callDriver(parts, driver, intent, lease.held)
   // What the driver said can be written down a little later; other machines' commands cannot wait.
   await othersFirst()
   const settled = await send(parts.handler, machineId, answer, intent.powerCommandId)
@@ -208,69 +187,6 @@ function agesOf(known: KnownMachine | null, clock: Clock): Readonly<Record<strin
 function changesNothing(known: Machine, look: MachineCommand, now: Instant): boolean {
   const decision = machine.decide(look, known, {now})
   return decision.ok && decision.events.length === 0
-}
-
-async function observe(parts: MachineWorkerParts, driver: PowerDriver | null, held: AbortSignal): Promise<Sighting> {
-  if (driver === null) return {power: 'unreachable', reason: 'no driver for this machine on this node'}
-  try {
-    return await bounded(parts.timers, observeTimeoutMs, held, signal => driver.observe(signal))
-  } catch (error) {
-    const {class: errorClass, message} = parts.failureOf(error)
-    return {power: 'unreachable', reason: `${errorClass}: ${message}`}
-  }
-}
-
-async function call(
-  parts: MachineWorkerParts,
-  driver: PowerDriver,
-  intent: {readonly op: PowerOp; readonly powerCommandId: string; readonly attempt: number},
-  held: AbortSignal,
-): Promise<MachineCommand> {
-  const {op, powerCommandId, attempt} = intent
-  try {
-    await bounded(parts.timers, callTimeoutMs, held, signal => driver[op](signal))
-    return {type: 'AcceptPowerCommand', powerCommandId}
-  } catch (error) {
-    const failure = parts.failureOf(error)
-    const retryAt = plusMs(parts.clock.now(), retryDelayMs(failure, attempt, parts.random))
-    const {class: errorClass, message} = failure
-    return {type: 'FailPowerCommand', powerCommandId, errorClass, message, retryAt}
-  }
-}
-
-/** What the provider asked for, else full jitter between 1 s and 60 s, doubling with each attempt. */
-function retryDelayMs(failure: DriverFailure, attempt: number, random: () => number): number {
-  if (failure.retryAfterMs !== null) return failure.retryAfterMs
-  if (failure.class === 'auth') return 60_000
-  const ceilingMs = Math.min(60_000, 1_000 * 2 ** attempt)
-  return Math.round(1_000 + random() * (ceilingMs - 1_000))
-}
-
-async function bounded<Value>(
-  timers: Timers,
-  timeoutMs: number,
-  held: AbortSignal,
-  work: (signal: AbortSignal) => Promise<Value>,
-): Promise<Value> {
-  const over = new AbortController()
-  // By hand: the platform's way of joining signals costs more than all else in a look.
-  const giveUp = (): void => over.abort(held.reason)
-  if (held.aborted) giveUp()
-  held.addEventListener('abort', giveUp, {once: true})
-  const done = new AbortController()
-  const late = Promise.withResolvers<never>()
-  void timers.sleep(timeoutMs, done.signal).then(() => {
-    if (done.signal.aborted) return
-    over.abort(new Error('no answer in time'))
-    late.reject(new Error(`no answer within ${timeoutMs} ms`))
-  })
-  try {
-    return await Promise.race([work(over.signal), late.promise])
-  } finally {
-    held.removeEventListener('abort', giveUp)
-    // With a reason of its own: the platform's would be an error, with a stack, at every look.
-    done.abort('done')
-  }
 }
 
 function metaOf(step: string, powerCommandId: string): CommandMeta {

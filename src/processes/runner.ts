@@ -7,7 +7,8 @@ import {failOverLeadMs, orphanedAfterMs} from './booking.ts'
 import type {HeldLease} from './lease-keeper.ts'
 import {keepPlans} from './plans.ts'
 import {createScheduler, type Naps, type Perform, type Scheduler} from './scheduler.ts'
-import {lookAtMachine, type KnownMachine, type MachineWorkerParts, type PowerDriver} from './machine-worker.ts'
+import type {PowerDriver} from './driver-calls.ts'
+import {lookAtMachine, type KnownMachine, type MachineWorkerParts} from './machine-worker.ts'
 import {stepBooking, stepOffer, stepPurchase, type StepDone, type Work} from './steps.ts'
 
 /** All there is to do now, for the first look after a start or a change of lease. */

@@ -31,6 +31,7 @@ const around = (name: string, place: Place, passesMax: number): readonly CrashPo
 const bookSlot = (text: string): Place => ({file: 'src/processes/book-slot.ts', text})
 const steps = (text: string): Place => ({file: 'src/processes/steps.ts', text})
 const worker = (text: string): Place => ({file: 'src/processes/machine-worker.ts', text})
+const drivers = (text: string): Place => ({file: 'src/processes/driver-calls.ts', text})
 const shop = (text: string): Place => ({file: 'src/processes/shop.ts', text})
 const lane = (text: string): Place => ({file: 'src/event-store/lane.ts', text})
 const readModels = (text: string): Place => ({file: 'projections/read-models.ts', text})
@@ -126,9 +127,14 @@ export const crashPoints: readonly CrashPoint[] = [
     where: 'before',
     passesMax: 2,
   },
-  {...worker('await bounded(parts.timers, callTimeoutMs'), name: 'before a driver call', where: 'before', passesMax: 2},
   {
-    ...worker("return {type: 'AcceptPowerCommand', powerCommandId}"),
+    ...drivers('await bounded(parts.timers, callTimeoutMs'),
+    name: 'before a driver call',
+    where: 'before',
+    passesMax: 2,
+  },
+  {
+    ...drivers("return {type: 'AcceptPowerCommand', powerCommandId}"),
     name: 'after a driver call',
     where: 'before',
     passesMax: 2,
