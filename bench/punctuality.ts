@@ -77,7 +77,7 @@ async function rush(count: number): Promise<Figures> {
   await maker.stop()
   const program = await scene.startProgram(true)
   // Before anything is intended for that minute.
-  await untilClock(onMs - 15_000)
+  await untilClock(onMs - 25_000)
   const [last] = await scene.store.readAll({direction: 'backwards', from: 'end', maxCount: 1})
   await untilClock(onMs)
   const before = process.threadCpuUsage()
