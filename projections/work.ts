@@ -8,7 +8,7 @@ import type {Projection} from './projection.ts'
  */
 export const work: Projection = {
   name: 'work',
-  version: 4,
+  version: 5,
   tables: ['work_bookings', 'work_terms', 'work_purchases', 'work_machines'],
   ddl: `
     CREATE TABLE work_bookings (
@@ -48,7 +48,6 @@ export const work: Projection = {
       seen TEXT,
       changed_at TEXT NOT NULL,
       ready_since TEXT,
-      planned_id TEXT,
       quarantined INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
   `,
@@ -173,12 +172,8 @@ function machineWork(db: DatabaseSync): Apply {
   const offer = db.prepare('UPDATE work_machines SET offered = ? WHERE machine_id = ?')
   const see = db.prepare('UPDATE work_machines SET seen = ?, changed_at = ? WHERE machine_id = ?')
   const ready = db.prepare('UPDATE work_machines SET ready_since = ?1, changed_at = ?2 WHERE machine_id = ?3')
-  const plan = db.prepare('UPDATE work_machines SET planned_id = ? WHERE machine_id = ?')
-  const unplan = db.prepare('UPDATE work_machines SET planned_id = NULL WHERE machine_id = ? AND planned_id = ?')
-  // Until its moment a planned command changes nothing; that it has come is known by what came of it.
-  const sent = db.prepare(`
-    UPDATE work_machines SET ready_since = NULL, changed_at = ?1, planned_id = NULL
-    WHERE machine_id = ?2 AND planned_id = ?3`)
+  const switched = db.prepare(`
+    UPDATE work_machines SET ready_since = NULL, changed_at = ?1 WHERE machine_id = ?2 AND ready_since IS NOT NULL`)
   const quarantine = db.prepare('UPDATE work_machines SET quarantined = ? WHERE machine_id = ?')
   return ({event}) => {
     switch (event.type) {
@@ -194,17 +189,14 @@ function machineWork(db: DatabaseSync): Apply {
         offer.run(0, event.data.machineId)
         return
       case 'PowerCommandIntended': {
-        const {machineId, powerCommandId, dueAt, at} = event.data
-        if (dueAt > at) plan.run(powerCommandId, machineId)
-        else ready.run(null, at, machineId)
+        const {machineId, dueAt, at} = event.data
+        // Until its moment a planned command changes nothing; that it has come is known by what came of it.
+        if (dueAt <= at) switched.run(at, machineId)
         return
       }
-      case 'PowerCommandWithdrawn':
-        unplan.run(event.data.machineId, event.data.powerCommandId)
-        return
       case 'PowerCommandAccepted':
       case 'PowerCommandFailed':
-        sent.run(event.data.at, event.data.machineId, event.data.powerCommandId)
+        switched.run(event.data.at, event.data.machineId)
         return
       case 'PowerObserved': {
         const {machineId, power, reason, at} = event.data

@@ -7,7 +7,7 @@ import {
   evolveMachine,
   type Machine,
   type MachineState,
-  type PlannedCommand,
+  type IntendedCommand,
   type Registration,
 } from './machine-state.ts'
 import {
@@ -136,20 +136,20 @@ function decideLook(command: Look, before: Machine, now: Instant): Decision<Mach
     case 'quarantine':
       return accept(...facts, {type: 'MachineQuarantined', data: {machineId, reason: plan.reason, at: now}})
     case 'command':
-      return accept(...facts, intends(machineId, wishOf(command, plan, command.desired, now), now))
+      return accept(...facts, intends(machineId, intentOf(command, plan, command.desired, now), now))
     default:
       return assertNever(plan)
   }
 }
 
-type Wish = Omit<Extract<MachineEvent, {type: 'PowerCommandIntended'}>['data'], 'machineId' | 'at'>
+type Intent = Omit<IntendedCommand, 'machineId' | 'at'>
 
-function wishOf(
+function intentOf(
   {powerCommandId, epoch}: Look,
   {op, attempt}: Extract<PowerPlan, {do: 'command'}>,
   desired: DesiredPower,
   dueAt: Instant,
-): Wish {
+): Intent {
   return {powerCommandId, op, wish: desired?.for ?? null, attempt, epoch, dueAt}
 }
 
@@ -157,7 +157,7 @@ function wishOf(
  * What can be foreseen of a machine that is where it should be: how it will be switched. In any other case the looks
  * that follow one another quickly see to it.
  */
-function planAhead(command: Look, state: Machine, sinceMs: SinceMs, now: Instant): Wish | null {
+function planAhead(command: Look, state: Machine, sinceMs: SinceMs, now: Instant): Intent | null {
   const {ahead, timings} = command
   if (ahead === null) return null
   const {desired, dueAt} = ahead
@@ -165,11 +165,11 @@ function planAhead(command: Look, state: Machine, sinceMs: SinceMs, now: Instant
   if (!isSettled) return null
   const leadMs = msBetween(now, dueAt)
   const plan = planPower(state, desired, moment => sinceMs(moment) + leadMs, timings)
-  return plan.do === 'command' ? wishOf(command, plan, desired, dueAt) : null
+  return plan.do === 'command' ? intentOf(command, plan, desired, dueAt) : null
 }
 
 /** Of another holder of the lease nobody knows whether he still means to send it. */
-function isSame(planned: Wish, {op, wish, dueAt, epoch}: Wish): boolean {
+function isSame(planned: Intent, {op, wish, dueAt, epoch}: Intent): boolean {
   return planned.op === op && planned.wish === wish && planned.dueAt === dueAt && planned.epoch === epoch
 }
 
@@ -177,11 +177,11 @@ function isUnderWay({inFlight, planned}: Machine, powerCommandId: string): boole
   return inFlight?.powerCommandId === powerCommandId || planned?.powerCommandId === powerCommandId
 }
 
-function intends(machineId: MachineId, wish: Wish, at: Instant): MachineEvent {
-  return {type: 'PowerCommandIntended', data: {machineId, ...wish, at}}
+function intends(machineId: MachineId, intent: Intent, at: Instant): MachineEvent {
+  return {type: 'PowerCommandIntended', data: {machineId, ...intent, at}}
 }
 
-function withdrawn({machineId, powerCommandId}: PlannedCommand, at: Instant): MachineEvent {
+function withdrawn({machineId, powerCommandId}: IntendedCommand, at: Instant): MachineEvent {
   return {type: 'PowerCommandWithdrawn', data: {machineId, powerCommandId, at}}
 }
 

@@ -16,13 +16,13 @@ export interface Machine extends PowerState {
   readonly registration: Registration
   readonly epoch: number
   /** What was made ready for a moment that had not come when it was written; null once it is over, either way. */
-  readonly planned: PlannedCommand | null
+  readonly planned: IntendedCommand | null
 }
 
 export type MachineState = Machine | null
 
-type Intended = Extract<MachineEvent, {type: 'PowerCommandIntended'}>['data']
-export type PlannedCommand = Intended
+/** A command as it was written down: to be sent at once, or planned. */
+export type IntendedCommand = Extract<MachineEvent, {type: 'PowerCommandIntended'}>['data']
 
 export function evolveMachine(state: MachineState, event: MachineEvent): MachineState {
   if (event.type === 'MachineRegistered') {
@@ -38,7 +38,7 @@ export function comeDue(state: Machine, now: Instant): Machine {
   return planned === null || now < planned.dueAt ? state : sent(state, planned)
 }
 
-function sent(state: Machine, planned: PlannedCommand): Machine {
+function sent(state: Machine, planned: IntendedCommand): Machine {
   return intended({...state, planned: null}, planned, planned.dueAt)
 }
 
@@ -70,8 +70,11 @@ function evolvePower(state: Machine, event: Exclude<PowerEvent, {type: 'PowerCom
       return afterFailure(state, event.data.errorClass, event.data.retryAt)
     case 'PowerObserved':
       return observed(state, event.data.power, event.data.at)
-    case 'MachineReady':
-      return {...state, phase: 'on', phaseSince: event.data.at, readySince: event.data.at, hopeless: false}
+    case 'MachineReady': {
+      // Whatever became of the last command, it is over.
+      const ready = {phase: 'on', phaseSince: event.data.at, readySince: event.data.at} as const
+      return {...state, ...ready, inFlight: null, hopeless: false}
+    }
     case 'MachineQuarantined':
       return {...state, quarantined: true, planned: null}
     case 'QuarantineLifted':
@@ -81,7 +84,7 @@ function evolvePower(state: Machine, event: Exclude<PowerEvent, {type: 'PowerCom
   }
 }
 
-function intended(state: Machine, {powerCommandId, op, wish, attempt, epoch}: Intended, at: Instant): Machine {
+function intended(state: Machine, {powerCommandId, op, wish, attempt, epoch}: IntendedCommand, at: Instant): Machine {
   const phase = op === 'start' ? 'starting' : op === 'stop' ? 'stopping' : 'killing'
   const isRepeat = phase === state.phase && op !== 'start' && state.inFlight === null
   const phaseSince = isRepeat ? state.phaseSince : at

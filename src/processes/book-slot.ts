@@ -4,8 +4,9 @@ import {booking, type Booking} from '../booking/decider.ts'
 import {bookingStream} from '../booking/events.ts'
 import {calendar, declinedBecause, machineHolding} from '../calendar/decider.ts'
 import {calendarStream, type SlotRefusal} from '../calendar/events.ts'
-import {CameTooLate, type CommandMeta} from '../event-store/command.ts'
+import type {CommandMeta} from '../event-store/command.ts'
 import type {Handler} from '../event-store/handler.ts'
+import {OutcomeUnknown} from '../event-store/port.ts'
 import {derivedCommandId, type BookingId} from '../kernel/ids.ts'
 import {lookUp} from '../kernel/persistent-map.ts'
 import type {BookingTerms} from '../kernel/terms.ts'
@@ -64,8 +65,10 @@ export async function bookSlot(
   const allocate = {type: 'AllocateSlot', wish, begunAt} as const
   const slot = await handler.handle(calendar, calendarStream(poolId), allocate, meta('allocate'))
   if (!slot.ok) {
-    const {type} = slot.refusal
-    throw new (type === 'BegunTooLongAgo' ? CameTooLate : Error)(`booking ${bookingId}: ${type}`)
+    const why = `booking ${bookingId}: ${slot.refusal.type}`
+    // Hours were held, and what became of them since is not known here: asked for again, it is found out.
+    if (slot.refusal.type === 'BegunTooLongAgo') throw new OutcomeUnknown(why)
+    throw new Error(why)
   }
   const refusal = declinedBecause(slot.state, bookingId)
   if (refusal !== null) {

@@ -2,7 +2,7 @@ import {CameTooLate, type CommandMeta, type Handled} from '../event-store/comman
 import type {Handler} from '../event-store/handler.ts'
 import {machine, type MachineCommand, type MachineRefusal} from '../fleet/decider.ts'
 import {machineStream, type MachineEvent} from '../fleet/events.ts'
-import {comeDue, type Machine, type MachineState, type PlannedCommand} from '../fleet/machine-state.ts'
+import {comeDue, type Machine, type MachineState, type IntendedCommand} from '../fleet/machine-state.ts'
 import type {PowerTimings} from '../fleet/power.ts'
 import {derivedCommandId, type IdSource, type MachineId} from '../kernel/ids.ts'
 import {msBetween, type Clock, type Instant} from '../kernel/time.ts'
@@ -80,7 +80,7 @@ export async function lookAtMachine(
 }
 
 /** A command that this holder of the lease has planned, and whose moment has come. */
-function dueNow({planned}: Machine, lease: HeldLease, now: Instant): PlannedCommand | null {
+function dueNow({planned}: Machine, lease: HeldLease, now: Instant): IntendedCommand | null {
   return planned !== null && planned.epoch === lease.epoch && planned.dueAt <= now ? planned : null
 }
 
@@ -99,7 +99,7 @@ async function carryOut(parts: MachineWorkerParts, act: Omit<Act, 'wishes' | 'kn
 interface Act {
   readonly machineId: MachineId
   readonly driver: PowerDriver
-  readonly intent: PlannedCommand
+  readonly intent: IntendedCommand
   readonly wishes: Wishes
   readonly known: KnownMachine | null
   readonly lease: HeldLease

@@ -64,3 +64,12 @@ test('a machine whose stop was surely sent is brought to its end, although it is
   rig.wait(60)
   expect(rig.look('ready', 'b2')).toEqual(['kill 1 for b2'])
 })
+
+test('what is said later of a stop that was believed lost changes nothing: the machine serves', () => {
+  const rig = running()
+  rig.look('ready', null)
+  const lost = rig.state().inFlight?.powerCommandId ?? ''
+  rig.wait(60)
+  expect(rig.look('ready', 'b2')).toEqual(['MachineReady'])
+  expect(rig.accept(lost)).toEqual([])
+})

@@ -24,7 +24,8 @@ const sightings: Readonly<Record<string, Sighting>> = {
 /** One machine under a clock of its own. Each call answers what was recorded, in short. */
 export function watched(): {
   look(sighting: 'off' | 'on' | 'ready' | 'unreachable', wanted: string | null): string[]
-  accept(): string[]
+  /** What is under way, unless told. */
+  accept(powerCommandId?: string): string[]
   fail(errorClass: string, retrySeconds: number): string[]
   wait(seconds: number): void
   lift(): string[]
@@ -56,7 +57,8 @@ export function watched(): {
         ages: {},
       })
     },
-    accept: () => send({type: 'AcceptPowerCommand', powerCommandId: state?.inFlight?.powerCommandId ?? ''}),
+    accept: powerCommandId =>
+      send({type: 'AcceptPowerCommand', powerCommandId: powerCommandId ?? state?.inFlight?.powerCommandId ?? ''}),
     fail: (errorClass, retrySeconds) =>
       send({
         type: 'FailPowerCommand',

@@ -3,9 +3,11 @@ import {account} from '../../src/account/decider.ts'
 import {accountStream} from '../../src/account/events.ts'
 import {calendar} from '../../src/calendar/decider.ts'
 import {calendarStream} from '../../src/calendar/events.ts'
+import {OutcomeUnknown} from '../../src/event-store/port.ts'
 import {derivedCommandId, idOf} from '../../src/kernel/ids.ts'
 import {entriesOf, type PersistentMap} from '../../src/kernel/persistent-map.ts'
 import type {BookingTerms} from '../../src/kernel/terms.ts'
+import {plusMinutes, type Instant} from '../../src/kernel/time.ts'
 import {bookSlot} from '../../src/processes/book-slot.ts'
 import {at} from '../support/given.ts'
 import {Crashed, type AppendFate, type AppendSeen} from '../support/watched-store.ts'
@@ -143,6 +145,25 @@ describe('a booking that two drive at once', () => {
     expect(life.includes('SlotAllocated')).toBe(isBooked)
     expect((await answer).ok).toBe(isBooked)
     expect(finished.ok).toBe(isBooked)
+  })
+})
+
+describe('a driver who comes back after a day', () => {
+  test('goes no further on what he knew then, and finishes it when he has looked anew', async () => {
+    world = await startWorld()
+    // After the grant and the hold.
+    const dying = await world.startEngine({fateOf: diesAt(3, 'dies before')})
+    await grant(dying.engine, 'ann', 600)
+    await expect(book(dying.engine, 'ann', plusMinutes(at('10:00'), 7 * 24 * 60))).rejects.toBeInstanceOf(Crashed)
+    await world.advance(24 * 3_600_000)
+    const {handler} = (await world.startEngine()).engine
+    const [bookingId, terms] = onlyHold((await handler.load(account, accountStream(idOf('ann')))).holds)
+    const cause = {correlationId: 'test', actor: {type: 'process', name: 'test'}} as const
+    const goOn = (begunAt: Instant) => bookSlot(handler, idOf(bookingId), terms, {...cause, begunAt})
+    await expect(goOn(plusMinutes(world.now(), -24 * 60))).rejects.toBeInstanceOf(OutcomeUnknown)
+    expect(await lifeOf(world, bookingId)).toEqual(['HoursHeld'])
+    expect(await goOn(world.now())).toMatchObject({ok: true})
+    expect(await lifeOf(world, bookingId)).toEqual(confirmedOnce)
   })
 })
 
