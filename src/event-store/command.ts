@@ -41,6 +41,16 @@ interface Decided<State> {
   readonly reached: bigint | null
 }
 
+/** The stream changed under every one of a bounded number of tries. Nothing was written; the caller may try again. */
+export class TooManyConflicts extends Error {
+  override readonly name = 'TooManyConflicts'
+}
+
+/** More commands wait for this stream than the bound allows. Nothing was written; the caller may try again. */
+export class QueueFull extends Error {
+  override readonly name = 'QueueFull'
+}
+
 /**
  * The command was not decided while it was still time to (see `CommandMeta.onlyWhile` and `HandlerLimits.answerableMs`).
  * Nothing was written; who does wait may send it again under the same key.

@@ -5,6 +5,8 @@ import type {Instant} from '../kernel/time.ts'
 import {
   CameTooLate,
   eventIdOf,
+  QueueFull,
+  TooManyConflicts,
   type CommandMeta,
   type Handled,
   type HandlerLimits,
@@ -21,16 +23,6 @@ export interface Lane {
   submit(command: unknown, meta: CommandMeta, isNew: boolean): Promise<Handled<unknown, AnyEvent, unknown>>
   load(): Promise<unknown>
   isIdle(): boolean
-}
-
-/** The stream changed under every one of a bounded number of tries. Nothing was written; the caller may try again. */
-export class TooManyConflicts extends Error {
-  override readonly name = 'TooManyConflicts'
-}
-
-/** More commands wait for this stream than the bound allows. Nothing was written; the caller may try again. */
-export class QueueFull extends Error {
-  override readonly name = 'QueueFull'
 }
 
 type AnyDecider = Decider<unknown, unknown, AnyEvent, unknown>

@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, describe, expect, test, vi} from 'vitest'
 import {defaultLimits} from '../../src/event-store/command.ts'
 import {createHandler} from '../../src/event-store/handler.ts'
-import {TooManyConflicts} from '../../src/event-store/lane.ts'
+import {TooManyConflicts} from '../../src/event-store/command.ts'
 import type {EventStore} from '../../src/event-store/port.ts'
 import {idOf} from '../../src/kernel/ids.ts'
 import {startTestStore, type TestStore} from '../support/store.ts'
